@@ -1,0 +1,11 @@
+//! The Roundhouse host.
+
+pub mod cli;
+pub mod config;
+pub mod connection;
+pub mod guard;
+pub mod plugin;
+pub mod protocol;
+pub mod run;
+pub mod server;
+pub mod session;

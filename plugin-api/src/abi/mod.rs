@@ -1,0 +1,3 @@
+//! The boundary: what crosses, and both of its sides.
+
+pub mod types;

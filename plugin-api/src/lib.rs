@@ -1,0 +1,3 @@
+//! Plugin API.
+
+pub mod abi;
