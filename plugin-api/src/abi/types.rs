@@ -160,7 +160,13 @@ pub struct RhToolset {
     /// [`ToolCallParams`](crate::wire::ToolCallParams). Completes with `json` a
     /// [`ToolOutputData`](crate::wire::ToolOutputData), or as failed with `text`.
     pub call: Option<
-        unsafe extern "C" fn(instance: *mut c_void, scope: u64, name: RhStr, args: RhStr, params: RhStr),
+        unsafe extern "C" fn(
+            instance: *mut c_void,
+            scope: u64,
+            name: RhStr,
+            args: RhStr,
+            params: RhStr,
+        ),
     >,
     /// Asks a call to end. May be called more than once, and late.
     pub cancel: Option<unsafe extern "C" fn(instance: *mut c_void, scope: u64)>,
@@ -189,8 +195,9 @@ pub struct RhMapper {
     /// Opens the state of one run. `params` is [`MapperParams`](crate::wire::MapperParams). Null: it failed.
     pub open: Option<unsafe extern "C" fn(instance: *mut c_void, params: RhStr) -> *mut c_void>,
     /// Maps one event. Answers `RH_MAP_…`, or a negative `RH_ERR_…`: then the run ends.
-    pub map:
-        Option<unsafe extern "C" fn(state: *mut c_void, event: *const RhEvent, out: RhEventSink) -> i32>,
+    pub map: Option<
+        unsafe extern "C" fn(state: *mut c_void, event: *const RhEvent, out: RhEventSink) -> i32,
+    >,
     /// Ends a state.
     pub close: Option<unsafe extern "C" fn(state: *mut c_void)>,
 }
@@ -368,10 +375,12 @@ pub struct RhHost {
     pub ctx: *mut c_void,
     /// Emits an event of a run, or reports progress of a tool call. Never blocks. Answers OK, SLOW, STOP
     /// or an error.
-    pub emit: Option<unsafe extern "C" fn(ctx: *mut c_void, scope: u64, event: *const RhEvent) -> i32>,
+    pub emit:
+        Option<unsafe extern "C" fn(ctx: *mut c_void, scope: u64, event: *const RhEvent) -> i32>,
     /// Says how what was started with `scope` has ended. Exactly once each; a second one answers STOP.
-    pub complete:
-        Option<unsafe extern "C" fn(ctx: *mut c_void, scope: u64, completion: *const RhCompletion) -> i32>,
+    pub complete: Option<
+        unsafe extern "C" fn(ctx: *mut c_void, scope: u64, completion: *const RhCompletion) -> i32,
+    >,
     /// Asks for a service; see the crate's `wire` module for methods and their JSON. `id` is the
     /// caller's own name for the request, unique among its open ones in `scope`. A negative answer means
     /// that `sink` will not be called.
@@ -389,7 +398,9 @@ pub struct RhHost {
     pub cancel: Option<unsafe extern "C" fn(ctx: *mut c_void, scope: u64, id: u64) -> i32>,
     /// Writes the bytes of an image of the run, by the handle in the run's parameters, in one piece that is
     /// lent for the call of `write`.
-    pub image: Option<unsafe extern "C" fn(ctx: *mut c_void, scope: u64, handle: u64, out: RhWriter) -> i32>,
+    pub image: Option<
+        unsafe extern "C" fn(ctx: *mut c_void, scope: u64, handle: u64, out: RhWriter) -> i32,
+    >,
     /// Adds a line to the host's log.
     pub log: Option<unsafe extern "C" fn(ctx: *mut c_void, line: *const RhLog)>,
 }

@@ -1,0 +1,241 @@
+//! The checked configuration: what every other room sees.
+//!
+//! It is made once, by lowering [`super::raw`], and is complete: every default is
+//! filled in, every path absolute or relative to the working directory, every name
+//! that refers to another entry known to exist.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::located::Located;
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the host listens and whom it lets in.
+    pub server: Server,
+    /// What a client, a run and the host as a whole may use up.
+    pub limits: Limits,
+    /// How often a silent connection is told that it is alive.
+    pub heartbeat: Heartbeat,
+    /// How a run is stopped.
+    pub stop: Stop,
+    /// Where the host keeps what it stores.
+    pub storage: Storage,
+    /// Who may use the host.
+    pub auth: Auth,
+    /// What the host logs, and how.
+    pub log: Log,
+    /// Where plugin libraries are found, and which ones there are.
+    pub plugins: Plugins,
+    /// The agents by name; at least one.
+    pub agents: BTreeMap<String, Agent>,
+    /// The configured toolsets by name.
+    pub tools: BTreeMap<String, Toolset>,
+    /// The agent of a session that names none; a key of [`agents`](Self::agents).
+    pub default_agent: String,
+    /// The mappers that the events of every agent pass through, in this order, after
+    /// the agent's own.
+    pub mappers: Vec<Mapper>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Origins that may use the host from a browser, besides its own. Normalised as a
+    /// browser sends them: lower case, default port left out, no trailing slash.
+    pub origins: Vec<String>,
+    /// Most WebSocket connections at a time; at least 1.
+    pub max_connections: usize,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Most records in a session's replay; at least 1.
+    pub replay_records: usize,
+    /// Most bytes in a session's replay.
+    pub replay_bytes: usize,
+    /// Most bytes of all sessions' logs together.
+    pub log_bytes: usize,
+    /// Largest event that an agent may emit, in bytes.
+    pub event_bytes: usize,
+    /// Most bytes of events that a saved turn keeps.
+    pub history_bytes: usize,
+    /// Most images in a message; 0 allows none.
+    pub images: usize,
+    /// Largest image, in decoded bytes.
+    pub image_bytes: usize,
+    /// Most decoded bytes of a message's images together.
+    pub images_total_bytes: usize,
+    /// Largest uploaded file, in bytes.
+    pub file_bytes: u64,
+    /// Largest WebSocket message from a client, in bytes; at least 4/3 of
+    /// [`images_total_bytes`](Self::images_total_bytes), which base64 needs.
+    pub frame_bytes: usize,
+    /// Deepest nesting of objects and lists in JSON from a client or a plugin.
+    pub json_depth: usize,
+    /// How long a run may take before it is stopped.
+    pub run_time: Duration,
+    /// How many agents may run inside one another, below the one a client talks to.
+    pub subagent_depth: u32,
+    /// Longest time that one `emit` waits for clients that lag; zero turns this off.
+    pub slow_wait: Duration,
+}
+
+/// `[heartbeat]`
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    /// Silence on a connection after which a heartbeat is sent; more than zero.
+    pub interval: Duration,
+}
+
+/// `[stop]`
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// How long an agent may take to end after a stop before it is abandoned.
+    pub grace: Duration,
+}
+
+/// `[storage]`
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// The data folder: database, uploads, staged plugin libraries.
+    pub path: PathBuf,
+}
+
+/// `[auth]`
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// Everybody who reaches the host may use it, as one and the same owner.
+    None,
+    /// A bearer token is needed; the list is not empty.
+    Tokens(Vec<Token>),
+}
+
+/// One bearer token, known only by its hash.
+#[derive(Clone)]
+pub struct Token {
+    /// Whose sessions the token opens.
+    pub owner: String,
+    /// SHA-256 of the token's UTF-8 bytes.
+    pub sha256: [u8; 32],
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("owner", &self.owner)
+            .field("sha256", &"***")
+            .finish()
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Directives as `tracing_subscriber::EnvFilter` reads them; known to parse.
+    pub filter: String,
+    /// How a line is written.
+    pub format: LogFormat,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[plugins]`
+#[derive(Debug, Clone)]
+pub struct Plugins {
+    /// Folders that are searched for a library given by a bare name, before the host's own.
+    pub search_paths: Vec<PathBuf>,
+    /// The plugins by the name that components refer to.
+    pub libraries: BTreeMap<String, Library>,
+}
+
+/// `[plugins.libraries.NAME]`
+#[derive(Debug, Clone)]
+pub struct Library {
+    /// Which file to load.
+    pub file: LibraryFile,
+    /// Whether the host refuses to start without this plugin.
+    pub required: bool,
+    /// What the file's SHA-256 must be.
+    pub sha256: Option<[u8; 32]>,
+    /// The entry as written: what a fault found later is blamed on.
+    pub entry: Located,
+}
+
+/// How a plugin's library is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LibraryFile {
+    /// A name without separator and suffix: gets the platform's prefix and suffix and is
+    /// looked for in the search paths.
+    Bare(String),
+    /// A path, already resolved against the file that named it.
+    Path(PathBuf),
+}
+
+/// A component of a plugin, written `plugin/component`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ComponentName {
+    /// A key of [`Plugins::libraries`].
+    pub plugin: String,
+    /// The component's name inside the plugin.
+    pub component: String,
+}
+
+impl fmt::Display for ComponentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.plugin, self.component)
+    }
+}
+
+/// `[agents.NAME]`
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// The backend behind the name.
+    pub component: ComponentName,
+    /// The component's own configuration: always an object.
+    pub config: Located,
+    /// Patterns of the tools that the agent may call; `*` stands for any characters.
+    pub tools: Vec<String>,
+    /// Names of the agents that it may run; each is configured.
+    pub subagents: Vec<String>,
+    /// What people see; the agent's name unless configured.
+    pub display_name: String,
+    /// Its own mappers, which come before [`Config::mappers`].
+    pub mappers: Vec<Mapper>,
+}
+
+/// `[tools.NAME]`
+#[derive(Debug, Clone)]
+pub struct Toolset {
+    /// The component that holds the tools.
+    pub component: ComponentName,
+    /// The component's own configuration: always an object.
+    pub config: Located,
+    /// How long one call may take; more than zero.
+    pub timeout: Duration,
+    /// Put before the name of each of its tools; may be empty.
+    pub prefix: String,
+}
+
+/// One entry of a `mappers` list.
+#[derive(Debug, Clone)]
+pub struct Mapper {
+    /// The component that maps.
+    pub component: ComponentName,
+    /// The component's own configuration: always an object.
+    pub config: Located,
+}
