@@ -1,1 +1,30 @@
-//! To be written.
+//! Sessions and what was said in them, behind [`SessionStore`].
+//!
+//! In reading order: [`ids`] (who is who), [`model`] (what is kept), [`record`]
+//! (the folded events of a run), [`page`] (reading in pages), [`store`] (the
+//! trait and its errors), [`uploads`] (where uploaded files lie).
+//!
+//! A **run** is one answer of an agent. It takes two **turns** of its session:
+//! the user's, saved when the run begins, and the assistant's, saved when it
+//! ends. While it runs, its closed records are appended in batches, so that a
+//! host that was killed still has what was streamed.
+
+pub mod ids;
+pub mod model;
+pub mod page;
+pub mod record;
+pub mod store;
+pub mod uploads;
+
+pub use ids::{Epoch, Owner, RunId, SessionId};
+pub use model::{
+    AssistantTurn, FileRef, ImageData, ImageMeta, LogMark, Metadata, NewSession, Outcome, Run,
+    RunFailure, RunStatus, Session, SessionPatch, StateValue, Turn, TurnBody, TwoForms, Upload,
+    UserTurn,
+};
+pub use page::{Cursor, InvalidCursor, Page, PageRequest, TurnPage, TurnPageRequest};
+pub use record::{Forms, RunRecords, StoredRecord, TurnRecord};
+pub use store::{
+    BeginRun, BegunRun, Entity, FinishRun, LostRun, NewUserTurn, SessionStore, StatePut, StoreError,
+};
+pub use uploads::UploadFolders;
