@@ -1,0 +1,46 @@
+//! The names and keys that belong to the protocol itself and that no custom event may use.
+
+/// The types that version 1 sends to a client.
+pub const SERVER_TYPES: [&str; 18] = [
+    "stream_start",
+    "thinking_delta",
+    "thinking_end",
+    "turn_thinking",
+    "stream_delta",
+    "planning_status",
+    "plan_ready",
+    "tool_started",
+    "tool_call",
+    "profile_switched",
+    "context_compressed",
+    "stream_stopped",
+    "stream_end",
+    "error",
+    "heartbeat",
+    "session_sync",
+    "replay_start",
+    "replay_end",
+];
+
+/// The types that a client sends.
+pub const CLIENT_TYPES: [&str; 1] = ["message"];
+
+/// Types that nothing sends yet. They are kept free, so that no plugin comes to depend on a name that a
+/// later version of the protocol gives a meaning.
+pub const FUTURE_TYPES: [&str; 2] = ["message_ack", "stop_ack"];
+
+/// Keys that no custom event may have: they are, or will be, the host's to set.
+pub const RESERVED_KEYS: [&str; 3] = ["seq", "run_id", "epoch"];
+
+/// Whether a custom event may not have this type.
+#[must_use]
+pub fn is_reserved_type(name: &str) -> bool {
+    SERVER_TYPES.contains(&name) || CLIENT_TYPES.contains(&name) || FUTURE_TYPES.contains(&name)
+}
+
+/// Whether a custom event may not have this key in its outermost object. `type` is among them since the
+/// type is given apart.
+#[must_use]
+pub fn is_reserved_key(key: &str) -> bool {
+    key == "type" || RESERVED_KEYS.contains(&key)
+}
