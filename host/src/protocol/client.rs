@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::errors::{self, ErrorCode};
 use super::json::deeper_than;
+use crate::session::FileRef;
 
 /// A message from a client to the host. Version 1 of the protocol.
 ///
@@ -35,15 +36,6 @@ pub struct ClientMessage {
     /// Files, as the upload answered them.
     #[schemars(with = "Option<Vec<FileRef>>")]
     pub files: Vec<FileRef>,
-}
-
-/// A file that was uploaded to the session.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-pub struct FileRef {
-    /// The name, for people.
-    pub name: String,
-    /// Where it was stored.
-    pub path: String,
 }
 
 /// Bounds that hold while a frame is parsed.

@@ -131,7 +131,7 @@ pub fn too_many_images(count: usize, max: usize) -> String {
 
 /// An image over the limit of `max` decoded bytes.
 #[must_use]
-pub fn image_too_large(max: u64) -> String {
+pub fn image_too_large(max: usize) -> String {
     format!("Image exceeds {} MB limit.", mebibytes(max))
 }
 
@@ -149,7 +149,7 @@ pub fn image_wrong_type(number: usize) -> String {
 
 /// All images together are over the limit of `max` decoded bytes.
 #[must_use]
-pub fn images_too_large(max: u64) -> String {
+pub fn images_too_large(max: usize) -> String {
     format!("Images exceed {} MB in total.", mebibytes(max))
 }
 
@@ -161,7 +161,7 @@ pub fn not_an_upload(number: usize) -> String {
 
 /// The frame is over the limit of `max` bytes.
 #[must_use]
-pub fn frame_too_large(max: u64) -> String {
+pub fn frame_too_large(max: usize) -> String {
     format!("Message exceeds {} MB limit.", mebibytes(max))
 }
 
@@ -185,7 +185,7 @@ pub fn mapper_failed(name: &str) -> String {
 
 /// Bytes in MiB with at most two decimals: `5`, `1.5`, `0.25`.
 #[must_use]
-pub fn mebibytes(bytes: u64) -> String {
+pub fn mebibytes(bytes: usize) -> String {
     let text = format!("{:.2}", bytes as f64 / f64::from(1 << 20));
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -5,23 +5,7 @@ use bytes::Bytes;
 use super::errors::ErrorCode;
 use super::json::{Json, JsonFault};
 use super::{kinds, v1};
-
-/// A run's id. Placeholder until the session room has its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RunId(pub uuid::Uuid);
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RunStatus {
-    /// The agent finished.
-    Completed,
-    /// It was stopped.
-    Stopped,
-    /// It failed.
-    Error,
-    /// The host ended before the run did.
-    Lost,
-}
+use crate::session::{RunId, RunStatus};
 
 /// One event of a run, the host's own first and last one included. It holds more than version 1 tells.
 #[derive(Clone, Debug, PartialEq)]

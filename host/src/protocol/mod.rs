@@ -25,8 +25,8 @@ pub mod schema;
 pub mod server;
 pub mod v1;
 
-pub use client::{ClientFault, ClientMessage, FileRef, ParseLimits, parse_client_frame};
+pub use client::{ClientFault, ClientMessage, ParseLimits, parse_client_frame};
 pub use close::CloseCode;
 pub use errors::ErrorCode;
-pub use event::{RunEvent, RunFailure, RunId, RunStatus, StreamEnd, ToolCall, ToolStarted};
+pub use event::{RunEvent, RunFailure, StreamEnd, ToolCall, ToolStarted};
 pub use json::{Json, JsonFault};
