@@ -12,28 +12,41 @@ use super::errors::{self, ErrorCode};
 use super::json::deeper_than;
 use crate::session::FileRef;
 
-/// A message from a client to the host. Version 1 of the protocol.
-///
-/// One JSON object in one text frame. The host ignores fields that it does not know.
+/// What a client sends, for the schema. An enum since more types may come.
+#[derive(JsonSchema)]
+#[schemars(
+    tag = "type",
+    rename_all = "snake_case",
+    title = "Client message",
+    description = "What a client sends, version 1 of the protocol: one JSON object in one text frame. \
+        The host ignores fields that it does not know."
+)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(super) enum ClientFrame {
+    /// Begins a run in the session.
+    #[schemars(extend("examples" = [
+        {"type": "message", "content": "Hello"},
+        {
+            "type": "message", "content": "What is on this picture, and in this file?",
+            "images": ["data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"],
+            "files": [{"name": "notes.txt", "path": "/srv/roundhouse/uploads/notes.txt"}]
+        }
+    ]))]
+    Message(ClientMessage),
+}
+
+/// A message to the session's agent.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(tag = "type", rename = "message")]
-#[schemars(extend("examples" = [
-    {"type": "message", "content": "Hello"},
-    {
-        "type": "message", "content": "What is on this picture, and in this file?",
-        "images": ["data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"],
-        "files": [{"name": "notes.txt", "path": "/var/lib/roundhouse/uploads/notes.txt"}]
-    }
-]))]
+#[schemars(inline)]
 pub struct ClientMessage {
     /// The text. Not empty.
     #[schemars(length(min = 1))]
     pub content: String,
     /// Images, each as base64, or as a `data:` URL whose part up to the first comma is dropped.
-    /// PNG, JPEG, GIF or WebP.
+    /// PNG, JPEG, GIF or WebP. Null and an empty list are the same as none.
     #[schemars(with = "Option<Vec<String>>")]
     pub images: Vec<String>,
-    /// Files, as the upload answered them.
+    /// Files, as the upload answered them. Null and an empty list are the same as none.
     #[schemars(with = "Option<Vec<FileRef>>")]
     pub files: Vec<FileRef>,
 }

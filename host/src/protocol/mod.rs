@@ -25,6 +25,9 @@ pub mod schema;
 pub mod server;
 pub mod v1;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::{ClientFault, ClientMessage, ParseLimits, parse_client_frame};
 pub use close::CloseCode;
 pub use errors::ErrorCode;

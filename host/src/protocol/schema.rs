@@ -1,17 +1,18 @@
 //! The published JSON Schemas (2020-12), made from the types that read and write the frames.
 
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, SchemaGenerator};
-use serde_json::{Value, json};
+use schemars::transform::{RecursiveTransform, Transform};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
 
-use super::client::ClientMessage;
+use super::client::ClientFrame;
 use super::kinds;
 use super::v1::ServerMessage;
 
 /// The schema of what a client sends.
 #[must_use]
 pub fn client_schema() -> Value {
-    schema_of::<ClientMessage>(SchemaSettings::draft2020_12().into_generator())
+    schema_of::<ClientFrame>(SchemaSettings::draft2020_12().into_generator())
 }
 
 /// The schema of what a client gets: one alternative for each type, and one for custom events.
@@ -34,7 +35,40 @@ pub fn schema_text(schema: &Value) -> String {
 }
 
 fn schema_of<T: JsonSchema>(generator: SchemaGenerator) -> Value {
-    generator.into_root_schema_for::<T>().to_value()
+    let mut schema = generator.into_root_schema_for::<T>();
+    RecursiveTransform(tidy).transform(&mut schema);
+    schema.to_value()
+}
+
+/// Makes a schema read well for people and for every validator.
+fn tidy(schema: &mut Schema) {
+    // `uint64` and `double` are no formats of JSON Schema, and strict validators refuse what they do not know.
+    schema.remove("format");
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
+    if let Some(Value::String(description)) = object.get_mut("description") {
+        // Line breaks of the source say nothing; empty lines part paragraphs.
+        let paragraphs = description
+            .split("\n\n")
+            .map(|paragraph| paragraph.replace('\n', " "));
+        *description = paragraphs.collect::<Vec<_>>().join("\n\n");
+    }
+    // An alternative is called by the type that it describes.
+    if let Some(kind) = object
+        .get("properties")
+        .and_then(|keys| keys.pointer("/type/const"))
+    {
+        let kind = kind.clone();
+        object.insert("title".into(), kind);
+    }
+    let mut rest = std::mem::take(object);
+    let mut first = Map::new();
+    for key in ["$schema", "title", "description"] {
+        first.extend(rest.shift_remove_entry(key));
+    }
+    first.extend(rest);
+    *object = first;
 }
 
 fn custom_event() -> Value {
@@ -45,6 +79,7 @@ fn custom_event() -> Value {
     ]
     .concat();
     json!({
+        "title": "custom event",
         "description": "An event of the agent's own: any other type, with any fields. \
             A client that does not know the type ignores it.",
         "type": "object",

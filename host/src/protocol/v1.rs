@@ -7,12 +7,15 @@ use serde::Serialize;
 use super::event::RunEvent;
 use super::json::Json;
 
-/// A message from the host to a client. Version 1 of the protocol.
-///
-/// Every message is one JSON object in one text frame, `type` its first key. A client ignores fields and
-/// types that it does not know: optional fields may be added to any message.
+/// What a client gets.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(
+    title = "Server message",
+    description = "What a client gets, version 1 of the protocol: one JSON object in one text frame, `type` \
+        its first key. A client ignores fields and types that it does not know: optional fields may be added \
+        to any message."
+)]
 pub enum ServerMessage<'a> {
     /// A run begins. What follows, up to its last frame, belongs to it.
     #[schemars(extend("examples" = [{"type": "stream_start"}]))]
@@ -135,6 +138,7 @@ pub enum ServerMessage<'a> {
         /// Tokens that the context can hold, 0 when the agent does not say.
         max_context_tokens: u64,
         /// Seconds since the run began.
+        #[schemars(range(min = 0))]
         elapsed_seconds: f64,
         /// Tool calls in the run.
         tool_call_count: u64,
@@ -262,12 +266,7 @@ pub(super) fn encode(event: &RunEvent, out: &mut Vec<u8>) {
             content: &end.content,
             context_tokens: end.context_tokens,
             max_context_tokens: end.max_context_tokens,
-            // JSON has no infinity; the field is a number whatever happens.
-            elapsed_seconds: if end.elapsed_seconds.is_finite() {
-                end.elapsed_seconds
-            } else {
-                0.0
-            },
+            elapsed_seconds: seconds(end.elapsed_seconds),
             tool_call_count: end.tool_call_count,
             token_count: end.token_count,
         }
@@ -276,6 +275,15 @@ pub(super) fn encode(event: &RunEvent, out: &mut Vec<u8>) {
             message: &failure.message,
         }
         .encode(out),
+    }
+}
+
+/// A number that JSON has and the schema allows, whatever a clock or a stored value says.
+fn seconds(elapsed: f64) -> f64 {
+    if elapsed.is_finite() {
+        elapsed.max(0.0)
+    } else {
+        0.0
     }
 }
 
