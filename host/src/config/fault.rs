@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Where a configured value was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// Nowhere: the host's own default.
     BuiltIn,
@@ -53,6 +53,13 @@ pub struct Fault {
     pub problem: String,
     /// What would be right; empty when the problem already says so.
     pub expected: String,
+}
+
+impl Fault {
+    /// The order in which a person goes through the faults: file by file, from the top.
+    pub(super) fn place(&self) -> (&Source, Option<usize>) {
+        (&self.source, self.line)
+    }
 }
 
 impl fmt::Display for Fault {
