@@ -60,7 +60,7 @@ pub const PLUGIN_PANIC_ABORT: u32 = 1;
 
 /// What a library says of itself. Static: valid as long as the library is mapped, which is for ever.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct RhPlugin {
     /// Bytes of this struct that the library knows.
     pub size: usize,
@@ -97,7 +97,7 @@ pub const COMPONENT_MAPPER: u32 = 3;
 
 /// One component of a library. A host that does not know `kind` lists it as unsupported.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct RhComponent {
     /// Bytes of this struct that the library knows.
     pub size: usize,
@@ -119,7 +119,7 @@ pub struct RhComponent {
 /// `create`, `shutdown` and `run` start something and return at once; it ends with one
 /// [`RhHost::complete`] of the scope they were given.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct RhAgent {
     /// Bytes of this struct that the library knows.
     pub size: usize,
@@ -144,7 +144,7 @@ pub struct RhAgent {
 
 /// The functions of a toolset; `create`, `shutdown` and `session_ended` as in [`RhAgent`].
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct RhToolset {
     /// Bytes of this struct that the library knows.
     pub size: usize,
@@ -182,7 +182,7 @@ pub const MAP_REPLACE: i32 = 2;
 /// The functions of an event mapper. An instance is its configuration; each run opens one state of it,
 /// and no two calls on one state overlap. Everything but `create` and `shutdown` is synchronous and quick.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct RhMapper {
     /// Bytes of this struct that the library knows.
     pub size: usize,
@@ -363,7 +363,7 @@ pub struct RhLog {
 /// A scope is the host's unguessable name for an instance, a run or a tool call. It works for the library
 /// that it was given to and until it has ended; after that every function answers STOP and changes nothing.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct RhHost {
     /// Bytes of this struct that the host knows.
     pub size: usize,
@@ -404,3 +404,8 @@ pub struct RhHost {
     /// Adds a line to the host's log.
     pub log: Option<unsafe extern "C" fn(ctx: *mut c_void, line: *const RhLog)>,
 }
+
+// SAFETY: what a descriptor points to is static and never written.
+unsafe impl Sync for RhPlugin {}
+// SAFETY: as for `RhPlugin`.
+unsafe impl Sync for RhComponent {}

@@ -1,0 +1,80 @@
+//! The macro that makes a library a plugin.
+
+/// Exports a library's components: once in a library, which is a crate of the type `cdylib`.
+///
+/// Each section is optional, each component has the name that configuration uses for it (after the
+/// library's, `plugin/component`), made of `a` to `z`, `0` to `9`, `_` and `-`.
+///
+/// ```ignore
+/// plugin_api::export! {
+///     agents: { "echo" => Echo },
+///     toolsets: { "web" => Web },
+///     tools: { "clock" => Clock },
+///     mappers: { "redact" => Redact },
+/// }
+/// ```
+///
+/// `agents` are types that implement [`AgentBackend`](crate::AgentBackend), `toolsets`
+/// [`Toolset`](crate::Toolset), `tools` [`Tool`](crate::Tool), `mappers` [`EventMapper`](crate::EventMapper).
+#[macro_export]
+macro_rules! export {
+    ($($sections:tt)*) => {
+        const _: () = {
+            #[unsafe(no_mangle)]
+            extern "C" fn rh_plugin_v0() -> *const $crate::abi::types::RhPlugin {
+                $crate::__descriptor!($($sections)*)
+            }
+        };
+    };
+}
+
+/// The static descriptor as an expression, without the exported function.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __descriptor {
+    ($($section:ident: { $($name:literal => $component:ty),* $(,)? }),* $(,)?) => {{
+        static COMPONENTS: &[&$crate::abi::types::RhComponent] = &[
+            $($({
+                static COMPONENT: $crate::abi::types::RhComponent =
+                    $crate::__component!($section, $name, $component);
+                &COMPONENT
+            },)*)*
+        ];
+        static PLUGIN: $crate::abi::types::RhPlugin = $crate::abi::export::component::plugin(
+            ::core::env!("CARGO_PKG_NAME"),
+            ::core::env!("CARGO_PKG_VERSION"),
+            ::core::cfg!(panic = "abort"),
+            COMPONENTS,
+        );
+        const _: () = ::core::assert!(
+            $crate::abi::export::component::distinct(&[
+                $($((::core::stringify!($section), $name),)*)*
+            ]),
+            "two components of one kind have the same name (a tool is a toolset of one)"
+        );
+        &raw const PLUGIN
+    }};
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __component {
+    (agents, $name:literal, $component:ty) => {
+        $crate::abi::export::component::agent::<$component>($name)
+    };
+    (toolsets, $name:literal, $component:ty) => {
+        $crate::abi::export::component::toolset::<$component>($name)
+    };
+    (tools, $name:literal, $component:ty) => {
+        $crate::abi::export::component::tool::<$component>($name)
+    };
+    (mappers, $name:literal, $component:ty) => {
+        $crate::abi::export::component::mapper::<$component>($name)
+    };
+    ($other:ident, $name:literal, $component:ty) => {
+        ::core::compile_error!(::core::concat!(
+            "a section is called agents, toolsets, tools or mappers, not ",
+            ::core::stringify!($other)
+        ))
+    };
+}
