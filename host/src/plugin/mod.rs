@@ -1,1 +1,57 @@
-//! To be written.
+//! Plugins: from a configured file to agents that run, tools that are called and mappers that map.
+//!
+//! In reading order:
+//!
+//! - `search` and `staging`: where a library is found, and the copy of it that is opened; `elf` tells one
+//!   that was cut short; `library` opens it;
+//! - `loader`: its descriptor, and each use of its components against their own schemas (`schema`,
+//!   `secrets`, `component`);
+//! - `library_copy`: the instances made in one opened copy (`lifecycle`), and who uses them (`gate`);
+//!   `slot`: which copy of a plugin serves, and a fresh one when that is stuck;
+//! - `load`: all of a configuration's plugins together, as a [`Catalog`];
+//! - [`Agent`] starts runs ([`RunHandle`]), `tools` calls tools (`listing`, `patterns`), `chain` maps events;
+//! - `library_host`: what a library may ask of the host, by its scopes (`scopes`); `logs`: its log lines;
+//! - [`inspect`]: a look at a library that makes no instance.
+
+mod agent;
+mod backing;
+mod catalog;
+mod chain;
+mod component;
+mod elf;
+mod gate;
+mod inspect;
+mod library;
+mod library_copy;
+mod library_host;
+mod lifecycle;
+mod listing;
+mod load;
+mod loader;
+mod logs;
+mod patterns;
+mod run_handle;
+mod schema;
+mod scopes;
+mod search;
+mod secrets;
+mod slot;
+mod staging;
+mod tools;
+
+pub use agent::{Agent, StartError};
+pub use catalog::{Catalog, PluginState, PluginStatus};
+pub use chain::{MAP_BUDGET, Mapped, MapperChain, MapperFault};
+pub use component::ComponentKind;
+pub use inspect::{InspectError, Inspection, inspect};
+pub use library::OpenError;
+pub use library_host::RunHost;
+pub use lifecycle::INSTANCE_DEADLINE;
+pub use load::{CatalogError, load};
+pub use loader::{ComponentInfo, LoadError};
+pub use plugin_api::abi::import::{Answer, EventRef, FailureKind, ServiceFailure, Sink};
+pub use run_handle::{RunEnd, RunHandle};
+pub use search::{SearchError, SearchPath};
+pub use slot::COPIES_OPENED;
+pub use staging::{StageError, StagingError};
+pub use tools::{ToolEntry, ToolRequest, ToolsetStatus};

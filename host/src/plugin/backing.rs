@@ -1,0 +1,27 @@
+//! What is behind a configured name: a plugin that serves, or the reason why there is none.
+
+use std::sync::Arc;
+
+use super::slot::PluginSlot;
+
+/// The plugin behind an agent, toolset or mapper.
+#[derive(Clone)]
+pub(crate) enum Backing {
+    Loaded(Arc<PluginSlot>),
+    /// Which plugin failed, and why.
+    Failed(Arc<str>),
+}
+
+impl Backing {
+    pub(crate) fn slot(&self) -> Result<&Arc<PluginSlot>, &str> {
+        match self {
+            Self::Loaded(slot) => Ok(slot),
+            Self::Failed(reason) => Err(reason),
+        }
+    }
+
+    /// Why it cannot be used.
+    pub(crate) fn unavailable(&self) -> Option<&str> {
+        self.slot().err()
+    }
+}

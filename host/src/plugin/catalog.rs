@@ -1,0 +1,149 @@
+//! The catalogue: everything that a configuration's plugins offer, as one immutable whole.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use plugin_api::wire::ToolOutputData;
+use tokio_util::sync::CancellationToken;
+
+use super::agent::Agent;
+use super::loader::ComponentInfo;
+use super::slot::PluginSlot;
+use super::tools::{ToolEntry, ToolRegistry, ToolRequest, ToolsetStatus};
+
+/// What one configuration's plugins offer. Immutable: a new configuration makes a new one. (Which library
+/// copy serves, and what a toolset lists, may change behind it.)
+pub struct Catalog {
+    pub(crate) plugins: Vec<Plugin>,
+    pub(crate) agents: BTreeMap<String, Arc<Agent>>,
+    pub(crate) default_agent: String,
+    pub(crate) tools: Arc<ToolRegistry>,
+}
+
+pub(crate) struct Plugin {
+    pub(crate) status: PluginStatus,
+    pub(crate) slot: Option<Arc<PluginSlot>>,
+}
+
+/// A configured plugin, and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginStatus {
+    /// The configured name.
+    pub name: String,
+    /// The file that was found, or else what was looked for.
+    pub file: PathBuf,
+    /// Whether the host refuses to start without it.
+    pub required: bool,
+    /// What became of it.
+    pub state: PluginState,
+}
+
+/// What became of a plugin.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PluginState {
+    /// It serves.
+    Loaded {
+        /// The library's own name.
+        library: String,
+        /// The library's own version.
+        version: String,
+        /// What built it.
+        built_with: String,
+        /// Its components.
+        components: Vec<ComponentInfo>,
+    },
+    /// It does not.
+    Failed {
+        /// All that is wrong, each naming the file, both versions or the key at fault.
+        reasons: Vec<String>,
+    },
+}
+
+impl Catalog {
+    /// The agent of this name, available or not.
+    #[must_use]
+    pub fn agent(&self, name: &str) -> Option<&Arc<Agent>> {
+        self.agents.get(name)
+    }
+
+    /// All agents, in the order of their names.
+    pub fn agents(&self) -> impl ExactSizeIterator<Item = &Arc<Agent>> {
+        self.agents.values()
+    }
+
+    /// The name of the agent of a session that names none.
+    #[must_use]
+    pub fn default_agent(&self) -> &str {
+        &self.default_agent
+    }
+
+    /// All tools of all toolsets that are available, as of now.
+    #[must_use]
+    pub fn tools(&self) -> Vec<ToolEntry> {
+        self.tools.entries()
+    }
+
+    /// All configured toolsets.
+    #[must_use]
+    pub fn toolsets(&self) -> Vec<ToolsetStatus> {
+        self.tools.toolsets()
+    }
+
+    /// All configured plugins, in the order of their names.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PluginStatus> {
+        self.plugins
+            .iter()
+            .map(|plugin| plugin.status.clone())
+            .collect()
+    }
+
+    /// Calls a tool on an agent's behalf: checks that it may, checks the arguments against the tool's schema,
+    /// and waits for the result at most as long as its toolset is configured to take. `progress` gets each
+    /// item of progress as JSON, before this returns and never after.
+    ///
+    /// What the model that asked for the call can be at fault for, and what goes wrong with the tool, is a
+    /// result as well: not a success, with a text that says what is wrong.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it has asked the tool to end, and its result goes nowhere.
+    pub async fn call_tool(
+        &self,
+        agent: &Agent,
+        request: ToolRequest<'_>,
+        progress: impl FnMut(&str) + Send,
+        cancel: &CancellationToken,
+    ) -> ToolOutputData {
+        self.tools.call(agent, request, progress, cancel).await
+    }
+
+    /// Tells every agent and toolset that a session is gone for good.
+    pub fn session_ended(&self, session_id: &str) {
+        for slot in self.slots() {
+            slot.current().session_ended(session_id);
+        }
+    }
+
+    /// Ends every instance, once no run, call or mapper uses it, and takes no new work. What is still in use when
+    /// `deadline` is over is left as it is.
+    pub async fn shutdown(&self, deadline: Duration) {
+        let closing = join_all(self.slots().map(|slot| slot.close()));
+        if tokio::time::timeout(deadline, closing).await.is_err() {
+            tracing::warn!(
+                "plugins were still in use {} s after the end",
+                deadline.as_secs_f32()
+            );
+        }
+        join_all(self.slots().map(|slot| slot.give_up())).await;
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Arc<PluginSlot>> {
+        self.plugins
+            .iter()
+            .filter_map(|plugin| plugin.slot.as_ref())
+    }
+}

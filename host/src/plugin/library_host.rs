@@ -1,0 +1,290 @@
+//! What the host does when a library calls it: looks up the scope and hands the call to what it stands for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use plugin_api::abi::import::{
+    Answer, Completion, EventRef, HostLibrary, LogLine, ServiceFailure, Sink,
+};
+use plugin_api::wire::service;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::gate::Pass;
+use super::logs;
+use super::scopes::{NoRandom, ScopeGuard, ScopeTable};
+
+/// What a live run offers the library that runs it.
+///
+/// All of it may be called from any thread, from several at once, and also while the run's [`RunHandle`] is
+/// being dropped: a call that began before is not waited for. Nothing of it may block.
+///
+/// [`RunHandle`]: super::RunHandle
+pub trait RunHost: Send + Sync + 'static {
+    /// Takes an event of the run. Only strings are checked so far: they are UTF-8.
+    fn emit(&self, event: EventRef<'_>) -> Answer;
+
+    /// Starts to answer a request of the run, through `sink`; dropping it answers "cancelled".
+    fn request(&self, id: u64, method: &str, params: &str, sink: Sink);
+
+    /// Cancels the request that was given this id, if it is still open.
+    fn cancel(&self, id: u64);
+
+    /// The bytes of an image of the run.
+    fn image(&self, handle: u64) -> Option<Arc<[u8]>>;
+}
+
+/// Progress items of a tool call that may wait to be read; more are dropped.
+pub(crate) const PROGRESS_KEPT: usize = 64;
+
+/// What a scope stands for.
+#[derive(Clone)]
+pub(crate) enum Entry {
+    /// An instance, from before its `create` until after its `shutdown`.
+    Instance(Arc<InstanceScope>),
+    /// Something that only ends: a `shutdown`, a `list`.
+    Task(Arc<Waiter>),
+    Run(Arc<RunScope>),
+    ToolCall(Arc<CallScope>),
+    /// Something that nobody waits for any more and that the library has not ended yet. To the library it
+    /// is over; the host only wants to know when the library is done with it.
+    GivenUp(#[expect(dead_code, reason = "held until the library ends it")] Arc<Pass>),
+}
+
+/// Where the end of something is reported, once.
+pub(crate) struct Waiter(Mutex<Option<oneshot::Sender<Completion>>>);
+
+pub(crate) struct InstanceScope {
+    waiter: Waiter,
+    /// Told when a toolset says that its tools have changed; none for other components.
+    tools_changed: Option<Arc<Notify>>,
+}
+
+pub(crate) struct RunScope {
+    host: Arc<dyn RunHost>,
+    waiter: Waiter,
+    owner: Owner,
+}
+
+pub(crate) struct CallScope {
+    progress: mpsc::Sender<String>,
+    waiter: Waiter,
+    owner: Owner,
+}
+
+/// Whom a log line is attributed to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Owner {
+    pub(crate) agent: String,
+    pub(crate) session_id: String,
+    pub(crate) run_id: String,
+}
+
+/// A scope, and the end of what it stands for.
+pub(crate) struct Opened {
+    pub(crate) scope: ScopeGuard<Entry>,
+    pub(crate) end: oneshot::Receiver<Completion>,
+}
+
+impl Waiter {
+    fn new() -> (Self, oneshot::Receiver<Completion>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Mutex::new(Some(sender))), receiver)
+    }
+
+    /// STOP to a second end, and to one that nobody waits for any more.
+    fn complete(&self, completion: Completion) -> Answer {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match sender.map(|sender| sender.send(completion)) {
+            Some(Ok(())) => Answer::Ok,
+            Some(Err(_)) | None => Answer::Stop,
+        }
+    }
+}
+
+/// The host as one library copy sees it.
+pub(crate) struct LibraryHost {
+    /// The configured name of the library.
+    plugin: String,
+    scopes: Arc<ScopeTable<Entry>>,
+}
+
+impl LibraryHost {
+    pub(crate) fn new(plugin: &str) -> Arc<Self> {
+        Arc::new(Self {
+            plugin: plugin.to_owned(),
+            scopes: Arc::new(ScopeTable::new()),
+        })
+    }
+
+    /// For an instance. `tools_changed` is told when the instance says so.
+    pub(crate) fn open_instance(
+        &self,
+        tools_changed: Option<Arc<Notify>>,
+    ) -> Result<Opened, NoRandom> {
+        let (waiter, end) = Waiter::new();
+        let entry = Entry::Instance(Arc::new(InstanceScope {
+            waiter,
+            tools_changed,
+        }));
+        Ok(Opened {
+            scope: self.scopes.open(entry, None)?,
+            end,
+        })
+    }
+
+    /// For a `shutdown`, which nothing outlives.
+    pub(crate) fn open_shutdown(&self) -> Result<Opened, NoRandom> {
+        let (waiter, end) = Waiter::new();
+        Ok(Opened {
+            scope: self.scopes.open(Entry::Task(Arc::new(waiter)), None)?,
+            end,
+        })
+    }
+
+    /// For a `list`.
+    pub(crate) fn open_task(&self, pass: Pass) -> Result<Opened, NoRandom> {
+        let (waiter, end) = Waiter::new();
+        self.open(Entry::Task(Arc::new(waiter)), end, pass)
+    }
+
+    pub(crate) fn open_run(
+        &self,
+        host: Arc<dyn RunHost>,
+        owner: Owner,
+        pass: Pass,
+    ) -> Result<Opened, NoRandom> {
+        let (waiter, end) = Waiter::new();
+        self.open(
+            Entry::Run(Arc::new(RunScope {
+                host,
+                waiter,
+                owner,
+            })),
+            end,
+            pass,
+        )
+    }
+
+    /// Also answers where the call's progress can be read.
+    pub(crate) fn open_call(
+        &self,
+        owner: Owner,
+        pass: Pass,
+    ) -> Result<(Opened, mpsc::Receiver<String>), NoRandom> {
+        let (waiter, end) = Waiter::new();
+        let (progress, items) = mpsc::channel(PROGRESS_KEPT);
+        let entry = Entry::ToolCall(Arc::new(CallScope {
+            progress,
+            waiter,
+            owner,
+        }));
+        Ok((self.open(entry, end, pass)?, items))
+    }
+
+    fn open(
+        &self,
+        entry: Entry,
+        end: oneshot::Receiver<Completion>,
+        pass: Pass,
+    ) -> Result<Opened, NoRandom> {
+        let given_up = Entry::GivenUp(Arc::new(pass));
+        Ok(Opened {
+            scope: self.scopes.open(entry, Some(given_up))?,
+            end,
+        })
+    }
+}
+
+impl HostLibrary for LibraryHost {
+    fn emit(&self, scope: u64, event: EventRef<'_>) -> Answer {
+        match self.scopes.get(scope) {
+            Some(Entry::Run(run)) => run.host.emit(event),
+            Some(Entry::ToolCall(call)) => call.progress(event),
+            Some(Entry::Instance(_) | Entry::Task(_)) => Answer::Invalid,
+            Some(Entry::GivenUp(_)) | None => Answer::Stop,
+        }
+    }
+
+    fn complete(&self, scope: u64, completion: Completion) -> Answer {
+        // An instance's scope goes on after its `create`; any other is over, so that nothing that comes
+        // after the end gets through.
+        if let Some(Entry::Instance(instance)) = self.scopes.get(scope) {
+            return instance.waiter.complete(completion);
+        }
+        match self.scopes.remove(scope) {
+            Some(Entry::Run(run)) => run.waiter.complete(completion),
+            Some(Entry::ToolCall(call)) => call.waiter.complete(completion),
+            Some(Entry::Task(waiter)) => waiter.complete(completion),
+            Some(Entry::Instance(_) | Entry::GivenUp(_)) | None => Answer::Stop,
+        }
+    }
+
+    fn request(&self, scope: u64, id: u64, method: &str, params: &str, sink: Sink) {
+        match self.scopes.get(scope) {
+            Some(Entry::Run(run)) => run.host.request(id, method, params, sink),
+            Some(Entry::Instance(instance)) => match &instance.tools_changed {
+                Some(changed) if method == service::TOOLS_CHANGED => {
+                    changed.notify_one();
+                    sink.done(Ok("{}"));
+                }
+                _ => sink.done(Err(ServiceFailure::Unsupported)),
+            },
+            Some(Entry::ToolCall(_)) => sink.done(Err(ServiceFailure::Unsupported)),
+            Some(Entry::Task(_) | Entry::GivenUp(_)) | None => {
+                sink.done(Err(ServiceFailure::Cancelled));
+            }
+        }
+    }
+
+    fn cancel(&self, scope: u64, id: u64) -> Answer {
+        match self.scopes.get(scope) {
+            Some(Entry::Run(run)) => {
+                run.host.cancel(id);
+                Answer::Ok
+            }
+            // Their requests are answered at once.
+            Some(Entry::Instance(_) | Entry::ToolCall(_) | Entry::Task(_)) => Answer::Ok,
+            Some(Entry::GivenUp(_)) | None => Answer::Stop,
+        }
+    }
+
+    fn image(&self, scope: u64, handle: u64) -> Option<Arc<[u8]>> {
+        match self.scopes.get(scope)? {
+            Entry::Run(run) => run.host.image(handle),
+            Entry::Instance(_) | Entry::ToolCall(_) | Entry::Task(_) | Entry::GivenUp(_) => None,
+        }
+    }
+
+    fn log(&self, line: LogLine<'_>) {
+        let entry = self.scopes.get(line.scope);
+        let nobody = Owner::default();
+        let owner = match &entry {
+            Some(Entry::Run(run)) => &run.owner,
+            Some(Entry::ToolCall(call)) => &call.owner,
+            Some(Entry::Instance(_) | Entry::Task(_) | Entry::GivenUp(_)) | None => &nobody,
+        };
+        logs::write(&logs::Line {
+            level: line.level,
+            target: line.target,
+            message: line.message,
+            fields: line.fields,
+            plugin: &self.plugin,
+            agent: &owner.agent,
+            session_id: &owner.session_id,
+            run_id: &owner.run_id,
+        });
+    }
+}
+
+impl CallScope {
+    fn progress(&self, event: EventRef<'_>) -> Answer {
+        let Ok(event) = plugin_api::Event::from_parts(event) else {
+            return Answer::Invalid;
+        };
+        let item = serde_json::Value::Object(event.to_wire()).to_string();
+        match self.progress.try_send(item) {
+            // A toolset cannot be told to go on, so it is not told to wait: what nobody has read is lost.
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Answer::Ok,
+            Err(mpsc::error::TrySendError::Closed(_)) => Answer::Stop,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Making and ending instances, each within a deadline.
+
+use std::time::Duration;
+
+use plugin_api::abi::import::{Completion, FailureKind, InstancePtr};
+use tokio::sync::oneshot;
+
+use super::library_host::{Entry, Opened};
+use super::scopes::{NoRandom, ScopeGuard};
+
+/// How long a component may take to create an instance or to end one, and a toolset to list its tools.
+pub const INSTANCE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// An instance could not be made or ended, or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LifecycleError {
+    #[error("it did not answer within {} seconds", .0.as_secs_f32())]
+    Deadline(Duration),
+    /// The component's own words. They name a key, if it is the configuration's fault.
+    #[error("{text}")]
+    Failed { kind: FailureKind, text: String },
+    #[error("it broke the plugin boundary's rules: {0}")]
+    Broken(&'static str),
+    #[error(transparent)]
+    NoRandom(#[from] NoRandom),
+}
+
+/// Calls `create` with a new scope and waits for the instance. The scope is the instance's own and must be
+/// kept as long as that lives.
+///
+/// # Cancel safety
+///
+/// Not quite: dropped in the moment in which the instance arrives, it loses it. Let a task of its own await it.
+pub(crate) async fn create(
+    opened: Opened,
+    create: impl FnOnce(u64),
+    deadline: Duration,
+) -> Result<(InstancePtr, ScopeGuard<Entry>), LifecycleError> {
+    let Opened { scope, end } = opened;
+    create(scope.id());
+    match ended(end, deadline).await? {
+        Completion::Finished {
+            value: Some(instance),
+            ..
+        } => Ok((instance, scope)),
+        Completion::Finished { value: None, .. } => Err(LifecycleError::Broken(
+            "it finished `create` without an instance",
+        )),
+        Completion::Stopped { .. } => Err(LifecycleError::Broken("it stopped in `create`")),
+        Completion::Failed { kind, text } => Err(LifecycleError::Failed { kind, text }),
+    }
+}
+
+/// Starts a task of an instance (`list`, `shutdown`) and waits for its result.
+///
+/// # Cancel safety
+///
+/// Safe: what comes later is told that it is over.
+pub(crate) async fn task(
+    opened: Opened,
+    start: impl FnOnce(u64) -> bool,
+    deadline: Duration,
+) -> Result<String, LifecycleError> {
+    let Opened { scope, end } = opened;
+    if !start(scope.id()) {
+        return Err(LifecycleError::Broken("it was shut down before"));
+    }
+    match ended(end, deadline).await? {
+        Completion::Finished { json, .. } | Completion::Stopped { json } => Ok(json),
+        Completion::Failed { kind, text } => Err(LifecycleError::Failed { kind, text }),
+    }
+}
+
+async fn ended(
+    mut end: oneshot::Receiver<Completion>,
+    deadline: Duration,
+) -> Result<Completion, LifecycleError> {
+    const GONE: LifecycleError = LifecycleError::Broken("its scope ended without an answer");
+    match tokio::time::timeout(deadline, &mut end).await {
+        Ok(completion) => completion.map_err(|_| GONE),
+        Err(_elapsed) => {
+            // From here on the component's `complete` answers STOP. One that came before it counts, or the
+            // instance in it would belong to nobody.
+            end.close();
+            end.try_recv()
+                .map_err(|_| LifecycleError::Deadline(deadline))
+        }
+    }
+}

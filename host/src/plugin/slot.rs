@@ -1,0 +1,211 @@
+//! A loaded plugin: which copy of its library serves, and what happens when that one is stuck.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::gate::Pass;
+use super::library_copy::LibraryCopy;
+use super::loader::{CheckedUse, open_copy};
+use super::staging::Staging;
+
+/// Copies of one library that are opened at most. What was opened stays mapped for ever, so an agent that
+/// gets stuck time and again is in the end served from a copy that is stuck.
+pub const COPIES_OPENED: usize = 16;
+
+/// After a fresh copy could not be made, the next attempt waits this long.
+const RETRY_PAUSE: Duration = Duration::from_secs(10);
+
+/// A loaded plugin.
+pub(crate) struct PluginSlot {
+    name: String,
+    /// The copy of the file that was checked; further ones are made from it, so that a file replaced
+    /// meanwhile changes nothing.
+    checked_file: PathBuf,
+    staging: Arc<Staging>,
+    uses: Arc<[CheckedUse]>,
+    serving: Mutex<Serving>,
+    /// Held while a fresh copy is made. A tokio mutex, for waiting for it is waiting for that copy.
+    renewal: tokio::sync::Mutex<LastFailure>,
+    tasks: TaskTracker,
+    /// Gives up on copies that are still in use.
+    closing: CancellationToken,
+}
+
+type LastFailure = Option<(Instant, Arc<str>)>;
+
+struct Serving {
+    copy: Arc<LibraryCopy>,
+    copies_opened: usize,
+    closed: bool,
+}
+
+/// A plugin cannot take new work.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NotServing {
+    #[error("the host is shutting its plugins down")]
+    ShuttingDown,
+    #[error("a run of it got stuck, and no fresh copy could be made: {0}")]
+    NoFreshCopy(Arc<str>),
+}
+
+impl PluginSlot {
+    pub(crate) fn new(
+        name: &str,
+        checked_file: PathBuf,
+        staging: Arc<Staging>,
+        uses: Vec<CheckedUse>,
+        copy: Arc<LibraryCopy>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            checked_file,
+            staging,
+            uses: uses.into(),
+            serving: Mutex::new(Serving {
+                copy,
+                copies_opened: 1,
+                closed: false,
+            }),
+            renewal: tokio::sync::Mutex::new(None),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        })
+    }
+
+    fn serving(&self) -> MutexGuard<'_, Serving> {
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The copy that serves now, stuck or not.
+    pub(crate) fn current(&self) -> Arc<LibraryCopy> {
+        Arc::clone(&self.serving().copy)
+    }
+
+    /// A copy that is not stuck, and leave to use it. Makes a fresh one if need be; those who come
+    /// meanwhile wait for the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a copy that is being made is finished all the same.
+    pub(crate) async fn enter(self: &Arc<Self>) -> Result<(Arc<LibraryCopy>, Pass), NotServing> {
+        loop {
+            let copy = {
+                let serving = self.serving();
+                if serving.closed {
+                    return Err(NotServing::ShuttingDown);
+                }
+                Arc::clone(&serving.copy)
+            };
+            if copy.is_stuck() {
+                let slot = Arc::clone(self);
+                let closing = self.closing.clone();
+                let renewal = async move { closing.run_until_cancelled(slot.renew()).await };
+                match self.tasks.spawn(renewal).await {
+                    Ok(Some(renewed)) => renewed?,
+                    Ok(None) => return Err(NotServing::ShuttingDown),
+                    Err(error) => return Err(NotServing::NoFreshCopy(error.to_string().into())),
+                }
+                continue;
+            }
+            // A closed gate means that the copy was replaced since it was looked up.
+            if let Some(pass) = copy.gate.enter() {
+                return Ok((copy, pass));
+            }
+        }
+    }
+
+    async fn renew(self: &Arc<Self>) -> Result<(), NotServing> {
+        let mut last_failure = self.renewal.lock().await;
+        let stuck = self.current();
+        if !stuck.is_stuck() {
+            return Ok(());
+        }
+        if self.serving().copies_opened >= COPIES_OPENED {
+            tracing::error!(
+                plugin = self.name,
+                "{COPIES_OPENED} copies of the library got stuck; it is served from the last one from now on"
+            );
+            stuck.set_stuck(false);
+            return Ok(());
+        }
+        if let Some((when, reason)) = &*last_failure
+            && when.elapsed() < RETRY_PAUSE
+        {
+            return Err(NotServing::NoFreshCopy(Arc::clone(reason)));
+        }
+        tracing::warn!(
+            plugin = self.name,
+            generation = stuck.generation,
+            "a run got stuck; opening a fresh copy"
+        );
+        self.serving().copies_opened += 1;
+        match self.make_copy().await {
+            Ok(copy) => {
+                *last_failure = None;
+                let old = {
+                    let mut serving = self.serving();
+                    if serving.closed {
+                        copy
+                    } else {
+                        std::mem::replace(&mut serving.copy, copy)
+                    }
+                };
+                let closing = self.closing.clone();
+                self.tasks
+                    .spawn(async move { closing.run_until_cancelled(old.end()).await });
+                Ok(())
+            }
+            Err(reason) => {
+                let reason: Arc<str> = reason.into();
+                tracing::error!(plugin = self.name, %reason, "no fresh copy could be made");
+                *last_failure = Some((Instant::now(), Arc::clone(&reason)));
+                Err(NotServing::NoFreshCopy(reason))
+            }
+        }
+    }
+
+    async fn make_copy(&self) -> Result<Arc<LibraryCopy>, String> {
+        let (file, staging, name) = (
+            self.checked_file.clone(),
+            Arc::clone(&self.staging),
+            self.name.clone(),
+        );
+        let opened = tokio::task::spawn_blocking(move || open_copy(&name, &file, None, &staging))
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        LibraryCopy::make(&self.name, &opened, &self.uses)
+            .await
+            .map_err(|faults| {
+                let texts: Vec<String> = faults.iter().map(|fault| fault.problem.clone()).collect();
+                texts.join("; ")
+            })
+    }
+
+    /// Ends all instances of all copies that nobody uses any more. Who uses one has until this future is
+    /// dropped.
+    pub(crate) async fn close(&self) {
+        let copy = {
+            let mut serving = self.serving();
+            if serving.closed {
+                return;
+            }
+            serving.closed = true;
+            Arc::clone(&serving.copy)
+        };
+        copy.end().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Gives up on what is still in use.
+    pub(crate) async fn give_up(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
