@@ -382,8 +382,8 @@ pub struct RhHost {
         unsafe extern "C" fn(ctx: *mut c_void, scope: u64, completion: *const RhCompletion) -> i32,
     >,
     /// Asks for a service; see the crate's `wire` module for methods and their JSON. `id` is the
-    /// caller's own name for the request, unique among its open ones in `scope`. A negative answer means
-    /// that `sink` will not be called.
+    /// caller's own name for the request, unique among its open ones in `scope`. After STOP or a negative
+    /// answer `sink` is never called; after any other its `done` is called exactly once.
     pub request: Option<
         unsafe extern "C" fn(
             ctx: *mut c_void,

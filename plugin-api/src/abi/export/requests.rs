@@ -35,44 +35,39 @@ fn open() -> MutexGuard<'static, HashMap<usize, Open>> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends a request and waits for its answer.
+/// Sends a request and waits for its answer. Dropping the future withdraws it.
 pub(super) async fn request(
     scope: &Scope,
     method: &str,
     params: &impl Serialize,
     events: Option<mpsc::Sender<Event>>,
 ) -> Result<String, ServiceError> {
+    let (_withdraw, answered) = send(scope, method, params, events)?;
+    // The host answers every request it took, at the latest when the scope ends; the sender is dropped when
+    // the scope ends here.
+    answered.await.unwrap_or_else(|_| Err(cancelled()))
+}
+
+fn send(
+    scope: &Scope,
+    method: &str,
+    params: &impl Serialize,
+    events: Option<mpsc::Sender<Event>>,
+) -> Result<(Withdraw, oneshot::Receiver<Result<String, ServiceError>>), ServiceError> {
     let params = serde_json::to_string(params).map_err(|error| {
-        ServiceError::new(
-            ServiceErrorCode::Invalid,
-            format!("parameters of {method}: {error}"),
-        )
+        ServiceError::new(ServiceErrorCode::Invalid, format!("parameters of {method}: {error}"))
     })?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let (answer, answered) = oneshot::channel();
-    open().insert(
-        number,
-        Open {
-            scope: scope.id(),
-            answer,
-            events,
-        },
-    );
-    let mut withdraw = Withdraw {
-        number,
-        scope: scope.id(),
-        host: scope.host(),
-        sent: false,
-    };
+    open().insert(number, Open { scope: scope.id(), answer, events });
+    let mut withdraw = Withdraw { number, scope: scope.id(), host: scope.host(), sent: false };
     let sink = RhSink {
         size: size_of::<RhSink>(),
         ctx: std::ptr::without_provenance_mut::<c_void>(number),
         item: Some(item),
         done: Some(done),
     };
-    let taken = scope
-        .host()
-        .request(scope.id(), number as u64, method, &params, &sink);
+    let taken = scope.host().request(scope.id(), number as u64, method, &params, &sink);
     if taken == STOP {
         scope.mark_stopped();
         return Err(cancelled());
@@ -81,9 +76,7 @@ pub(super) async fn request(
         return Err(failure(taken, ""));
     }
     withdraw.sent = true;
-    // The host answers every request it took, at the latest when the scope ends; the sender is dropped when
-    // the scope ends here.
-    answered.await.unwrap_or_else(|_| Err(cancelled()))
+    Ok((withdraw, answered))
 }
 
 /// Forgets the request when the author no longer waits for it, and tells the host.

@@ -10,7 +10,7 @@ use super::super::types::{
     ABI_MINOR, ERR_INTERNAL, ERR_INVALID, LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN, OK,
     RhCompletion, RhEvent, RhHost, RhLog, RhSink, RhStr, RhWriter, STATUS_FINISHED, STATUS_STOPPED,
 };
-use super::{Answer, Completion, FailureKind, HostLibrary, InstancePtr, LogLine, Sink};
+use super::{Completion, FailureKind, HostLibrary, InstancePtr, LogLine, Sink};
 
 /// What `ctx` points to.
 struct Ctx {
@@ -150,7 +150,7 @@ unsafe extern "C" fn cancel(ctx: *mut c_void, scope: u64, id: u64) -> i32 {
 unsafe extern "C" fn image(ctx: *mut c_void, scope: u64, handle: u64, out: RhWriter) -> i32 {
     call(ctx, |host| {
         let Some(bytes) = host.image(scope, handle) else {
-            return Ok(Answer::Stop.code());
+            return Ok(ERR_INVALID);
         };
         // SAFETY: the writer's own `ctx`, during the call it was passed to; the bytes live until it returns.
         let answer = unsafe { (out.write)(out.ctx, lend_bytes(&bytes)) };
