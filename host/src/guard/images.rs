@@ -29,7 +29,6 @@ pub struct GuardedImage {
 
 /// The types that an image may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum MediaType {
     Png,
     Jpeg,

@@ -21,7 +21,7 @@ use crate::session::FileRef;
     description = "What a client sends, version 1 of the protocol: one JSON object in one text frame. \
         The host ignores fields that it does not know."
 )]
-#[allow(dead_code, reason = "only its schema is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(super) enum ClientFrame {
     /// Begins a run in the session.
     #[schemars(extend("examples" = [

@@ -162,7 +162,11 @@ pub fn not_an_upload(number: usize) -> String {
 /// The frame is over the limit of `max` bytes.
 #[must_use]
 pub fn frame_too_large(max: usize) -> String {
-    format!("Message exceeds {} MB limit.", mebibytes(max))
+    match mebibytes(max).as_str() {
+        // Too little to show in MiB; the limit is stated all the same.
+        "0" => format!("Message exceeds {max} byte limit."),
+        size => format!("Message exceeds {size} MB limit."),
+    }
 }
 
 /// The run took longer than the limit.

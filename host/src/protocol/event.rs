@@ -9,7 +9,6 @@ use crate::session::{RunId, RunStatus};
 
 /// One event of a run, the host's own first and last one included. It holds more than version 1 tells.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "the fields are the wire's, described in `v1`")]
 pub enum RunEvent {
     /// The run begins. `ts` is Unix time in milliseconds.
     StreamStart { run_id: RunId, ts: u64 },

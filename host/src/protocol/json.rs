@@ -8,10 +8,9 @@ use serde::ser::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// How deep JSON may be nested where nothing else is configured. `[]` has depth 1, a string depth 0.
-pub const DEFAULT_MAX_DEPTH: usize = 100;
-
-/// serde_json itself reads no deeper than this, so a larger limit would let through what nobody can read.
+/// The highest limit of nesting. `[]` has depth 1, a string depth 0.
+///
+/// serde_json itself reads no deeper, so a higher one would let through what nobody can read.
 pub const HIGHEST_MAX_DEPTH: usize = 127;
 
 /// The text of one JSON value, without white space around it.

@@ -1,6 +1,7 @@
 //! Tests of the protocol as pure code.
 
 mod client;
+mod docs;
 mod events;
 mod json;
 mod schema;

@@ -6,6 +6,18 @@ use crate::protocol::{CloseCode, ErrorCode};
 
 const MIB: usize = 1 << 20;
 
+pub(super) const CLOSE_CODES: [CloseCode; 7] = [
+    CloseCode::FrameTooLarge,
+    CloseCode::Draining {
+        retry: Duration::from_millis(2500),
+    },
+    CloseCode::TooManyConnections,
+    CloseCode::SessionNotFound,
+    CloseCode::TooSlow,
+    CloseCode::NotAuthenticated,
+    CloseCode::NotAllowed,
+];
+
 #[test]
 fn error_texts_to_the_letter() {
     insta::assert_snapshot!(
@@ -20,6 +32,7 @@ fn error_texts_to_the_letter() {
             errors::not_an_upload(1),
             errors::BUSY.to_owned(),
             errors::frame_too_large(32 * MIB),
+            errors::frame_too_large(4096),
             errors::SESSION_NOT_FOUND.to_owned(),
             errors::DRAINING.to_owned(),
             errors::run_timeout(600),
@@ -58,20 +71,9 @@ fn codes_are_written_as_they_serialize() {
 
 #[test]
 fn close_codes_to_the_letter() {
-    let codes = [
-        CloseCode::FrameTooLarge,
-        CloseCode::Draining {
-            retry: Duration::from_millis(2500),
-        },
-        CloseCode::TooManyConnections,
-        CloseCode::SessionNotFound,
-        CloseCode::TooSlow,
-        CloseCode::NotAuthenticated,
-        CloseCode::NotAllowed,
-    ];
-    assert!(codes.iter().all(|code| code.reason().len() <= 123));
-    let lines =
-        codes.map(|code| format!("{} {:?} {:?}", code.code(), code.reason(), code.reconnect()));
+    assert!(CLOSE_CODES.iter().all(|code| code.reason().len() <= 123));
+    let lines = CLOSE_CODES
+        .map(|code| format!("{} {:?} {:?}", code.code(), code.reason(), code.reconnect()));
     insta::assert_snapshot!(lines.join("\n"));
 }
 
