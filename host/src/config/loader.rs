@@ -194,9 +194,9 @@ fn built_in(agents_configured: bool) -> Map<String, Value> {
 /// Checks the merged layers: first against the schema, then, with the values taken out that
 /// it refused, everything a schema cannot say.
 fn check(root: &Located, folder: &Path) -> Result<Config, Faults> {
-    let found = validate::find(validator(), schema(), root);
-    let refused: Vec<String> = found.iter().map(|f| f.pointer.clone()).collect();
-    let mut faults: Vec<Fault> = found.into_iter().map(|f| f.fault).collect();
+    let found = validate::breaches(validator(), schema(), root.value());
+    let refused: Vec<String> = found.iter().map(|breach| breach.pointer.clone()).collect();
+    let mut faults: Vec<Fault> = found.iter().map(|breach| breach.fault(root)).collect();
 
     let mut value = root.value().clone();
     for pointer in &refused {

@@ -35,6 +35,7 @@ pub use checked::{
 };
 pub use fault::{Fault, Faults, Source};
 pub use loader::{DEFAULT_FILE, Loader};
+pub(crate) use located::step;
 pub use located::{Located, Place};
 pub use schema::schema;
-pub use validate::schema_faults;
+pub use validate::{Breach, breaches};

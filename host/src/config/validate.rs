@@ -10,26 +10,32 @@ use serde_json::Value;
 use super::fault::Fault;
 use super::located::{Located, step};
 
-/// A fault, and the JSON pointer of the value that has it.
-pub(super) struct Found {
-    pub(super) pointer: String,
-    pub(super) fault: Fault,
+/// Something in which a value breaks a schema. Its texts never hold the value, which may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breach {
+    /// JSON pointer to the value at fault, or to where one is missing.
+    pub pointer: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What would be right; empty when the problem already says so.
+    pub expected: String,
 }
 
-/// Everything in which `table` breaks `schema`, of which `validator` was made: one fault for
-/// each value, with its key, its place and what would be right.
+impl Breach {
+    /// The fault that it is in a table of the configuration.
+    #[must_use]
+    pub fn fault(&self, table: &Located) -> Fault {
+        table.fault(&self.pointer, &self.problem, &self.expected)
+    }
+}
+
+/// Everything in which `value` breaks `schema`, of which `validator` was made: one breach for
+/// each part of the value, with what would be right.
 #[must_use]
-pub fn schema_faults(validator: &Validator, schema: &Value, table: &Located) -> Vec<Fault> {
-    find(validator, schema, table)
-        .into_iter()
-        .map(|found| found.fault)
-        .collect()
-}
-
-pub(super) fn find(validator: &Validator, schema: &Value, table: &Located) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
-    for error in validator.iter_errors(table.value()) {
-        for one in describe(&error, schema, table) {
+pub fn breaches(validator: &Validator, schema: &Value, value: &Value) -> Vec<Breach> {
+    let mut found: Vec<Breach> = Vec::new();
+    for error in validator.iter_errors(value) {
+        for one in describe(&error, schema) {
             // A value of the wrong type breaks several rules; the first says enough.
             if found.iter().all(|other| other.pointer != one.pointer) {
                 found.push(one);
@@ -39,7 +45,7 @@ pub(super) fn find(validator: &Validator, schema: &Value, table: &Located) -> Ve
     found
 }
 
-fn describe(error: &ValidationError<'_>, schema: &Value, table: &Located) -> Vec<Found> {
+fn describe(error: &ValidationError<'_>, schema: &Value) -> Vec<Breach> {
     let pointer = error.instance_path().as_str();
     let rule = error.schema_path().as_str();
     // The node whose keyword was broken.
@@ -47,9 +53,10 @@ fn describe(error: &ValidationError<'_>, schema: &Value, table: &Located) -> Vec
         .rfind('/')
         .and_then(|cut| schema.pointer(&rule[..cut]))
         .unwrap_or(&Value::Null);
-    let found = |pointer: String, problem: &str, expected: String| Found {
-        fault: table.fault(&pointer, problem, expected),
+    let found = |pointer: String, problem: &str, expected: String| Breach {
         pointer,
+        problem: problem.to_owned(),
+        expected,
     };
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected }
@@ -74,10 +81,67 @@ fn describe(error: &ValidationError<'_>, schema: &Value, table: &Located) -> Vec
             let expected = expected(follow(schema, rule), rule);
             vec![found(step(pointer, name), "is not a valid name", expected)]
         }
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context }
+            if let Some(errors) = meant(context, pointer) =>
+        {
+            let breaches = errors.iter().flat_map(|error| describe(error, schema));
+            breaches.collect()
+        }
         kind => {
             let problem = problem(kind, error.instance());
-            vec![found(pointer.to_owned(), &problem, expected(node, node))]
+            let expected = match expected(node, node) {
+                nothing if nothing.is_empty() => expected_forms(schema, node),
+                expected => expected,
+            };
+            vec![found(pointer.to_owned(), &problem, expected)]
         }
+    }
+}
+
+/// What would be right where a node lists several forms.
+fn expected_forms(schema: &Value, node: &Value) -> String {
+    let forms = node.get("anyOf").or_else(|| node.get("oneOf"));
+    let forms = forms.and_then(Value::as_array).into_iter().flatten();
+    let mut texts: Vec<String> = Vec::new();
+    for form in forms {
+        let text = expected(follow(schema, form), form);
+        match text.strip_prefix("expected ") {
+            Some(text) if texts.iter().any(|other| other == text) => {}
+            Some(text) => texts.push(text.to_owned()),
+            // Half a list would mislead.
+            None => return String::new(),
+        }
+    }
+    if texts.is_empty() {
+        return String::new();
+    }
+    format!("expected {}", texts.join(" or "))
+}
+
+/// Of several forms the one that was meant, if all others want another type or another tag.
+fn meant<'a, 'b>(
+    forms: &'a [Vec<ValidationError<'b>>],
+    pointer: &str,
+) -> Option<&'a [ValidationError<'b>]> {
+    let is_another = |errors: &Vec<ValidationError<'_>>| {
+        errors.iter().any(|error| {
+            let at = error.instance_path().as_str();
+            match error.kind() {
+                ValidationErrorKind::Type { .. } | ValidationErrorKind::Enum { .. } => {
+                    at == pointer
+                }
+                // The tag of a tagged form is one level down.
+                ValidationErrorKind::Constant { .. } => {
+                    at == pointer || at.rfind('/').is_some_and(|cut| at[..cut] == *pointer)
+                }
+                _ => false,
+            }
+        })
+    };
+    let mut fitting = forms.iter().filter(|errors| !is_another(errors));
+    match (fitting.next(), fitting.next()) {
+        (Some(errors), None) => Some(errors),
+        _ => None,
     }
 }
 
@@ -157,6 +221,7 @@ fn kind_name(kind: &str) -> &str {
         "boolean" => "true or false",
         "array" => "a list",
         "object" => "a table",
+        "null" => "nothing",
         other => other,
     }
 }

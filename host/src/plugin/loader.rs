@@ -16,10 +16,10 @@ use tracing::level_filters::LevelFilter;
 use super::component::{ComponentKind, Use};
 use super::library::{self, OpenError};
 use super::library_host::LibraryHost;
-use super::schema::{Problem, Schema};
+use super::schema::Schema;
 use super::secrets;
 use super::staging::Staging;
-use crate::config::Fault;
+use crate::config::{Breach, Fault};
 
 /// A library could not be made ready. Every text names the file.
 #[derive(Debug, thiserror::Error)]
@@ -206,21 +206,18 @@ impl OpenedCopy {
                 "cannot be used: the schema of its configuration is {error}"
             ))
         })?;
-        let located = |problems: Vec<Problem>| -> Vec<Fault> {
-            let fault =
-                |Problem {
-                     pointer,
-                     problem,
-                     expected,
-                 }| { wanted.config.fault(&pointer, problem, expected) };
-            problems.into_iter().map(fault).collect()
+        let faults = |found: Vec<Breach>| {
+            found
+                .iter()
+                .map(|breach| breach.fault(&wanted.config))
+                .collect::<Vec<_>>()
         };
-        let config = secrets::resolve(&wanted.config, schema.source()).map_err(located)?;
-        let problems = schema.problems(&config);
-        if problems.is_empty() {
+        let config = secrets::resolve(&wanted.config, schema.source()).map_err(faults)?;
+        let found = schema.breaches(&config);
+        if found.is_empty() {
             Ok(config.to_string())
         } else {
-            Err(located(problems))
+            Err(faults(found))
         }
     }
 

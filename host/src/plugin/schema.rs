@@ -1,12 +1,9 @@
-//! Checks values against the JSON Schemas that components publish, and says what is wrong without ever
-//! repeating a value, since any of them may be a secret.
+//! The JSON Schemas that components publish, of their configuration and of tools' arguments.
 
-use jsonschema::error::{TypeKind, ValidationErrorKind};
-use jsonschema::{Draft, ValidationError, Validator};
+use jsonschema::{Draft, Validator};
 use serde_json::Value;
 
-/// A wrong value has few causes; a list of hundreds helps nobody.
-const PROBLEMS_KEPT: usize = 20;
+use crate::config::{Breach, breaches};
 
 /// A compiled JSON Schema (2020-12).
 #[derive(Debug)]
@@ -21,17 +18,6 @@ pub(crate) struct Schema {
 pub(crate) struct SchemaError {
     pointer: String,
     reason: String,
-}
-
-/// What is wrong with a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
-    /// JSON pointer to the value at fault, or to where one is missing.
-    pub(crate) pointer: String,
-    /// What is wrong.
-    pub(crate) problem: String,
-    /// What would be right.
-    pub(crate) expected: String,
 }
 
 impl Schema {
@@ -58,201 +44,9 @@ impl Schema {
         &self.source
     }
 
-    /// Everything that is wrong with `value`; empty when it is right.
-    pub(crate) fn problems(&self, value: &Value) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        for error in self.validator.iter_errors(value) {
-            self.explain(&error, &mut problems);
-            if problems.len() >= PROBLEMS_KEPT {
-                break;
-            }
-        }
-        problems
-    }
-
-    fn explain(&self, error: &ValidationError<'_>, problems: &mut Vec<Problem>) {
-        use ValidationErrorKind as Kind;
-        let at = error.instance_path().as_str();
-        let mut add = |pointer: String, problem: &str, expected: String| {
-            problems.push(Problem {
-                pointer,
-                problem: problem.to_owned(),
-                expected,
-            });
-        };
-        match error.kind() {
-            Kind::Required { property } => {
-                let name = property.as_str().unwrap_or_default();
-                add(
-                    child(at, name),
-                    "is missing",
-                    self.expected_of_missing(error, name),
-                );
-            }
-            Kind::AdditionalProperties { unexpected }
-            | Kind::UnevaluatedProperties { unexpected } => {
-                for name in unexpected {
-                    add(
-                        child(at, name),
-                        "is not a known key",
-                        self.known_keys(error),
-                    );
-                }
-            }
-            Kind::Type { kind } => {
-                add(
-                    at.to_owned(),
-                    "has the wrong type",
-                    format!("expected {}", types(kind)),
-                );
-            }
-            Kind::Enum { options } => {
-                add(
-                    at.to_owned(),
-                    "is not one of the values allowed",
-                    one_of(options),
-                );
-            }
-            Kind::Constant { expected_value } => {
-                let expected = format!("expected {expected_value}");
-                add(at.to_owned(), "is not the value allowed", expected);
-            }
-            Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-                // Only one branch can have been meant when all others want another type altogether.
-                let mut meant = context
-                    .iter()
-                    .filter(|errors| !wants_another_type(errors, at));
-                match (meant.next(), meant.next()) {
-                    (Some(errors), None) => {
-                        for error in errors {
-                            self.explain(error, problems);
-                        }
-                    }
-                    _ => add(
-                        at.to_owned(),
-                        "has none of the forms allowed",
-                        one_of_types(context),
-                    ),
-                }
-            }
-            // This one's text names the key, and the key alone.
-            Kind::PropertyNames { .. } => add(
-                at.to_owned(),
-                "has a key that is not allowed",
-                String::new(),
-            ),
-            _ => {
-                let problem = error.masked_with("the value").to_string();
-                add(
-                    at.to_owned(),
-                    &format!("is not allowed: {problem}"),
-                    String::new(),
-                );
-            }
-        }
-    }
-
-    /// The schema object around the keyword that failed.
-    fn around(&self, error: &ValidationError<'_>) -> Option<&Value> {
-        let (around, _keyword) = error.schema_path().as_str().rsplit_once('/')?;
-        self.source.pointer(around)
-    }
-
-    fn known_keys(&self, error: &ValidationError<'_>) -> String {
-        let properties = self
-            .around(error)
-            .and_then(|schema| schema.get("properties"));
-        match properties.and_then(Value::as_object) {
-            Some(known) if !known.is_empty() => {
-                let names: Vec<String> = known.keys().map(|name| format!("`{name}`")).collect();
-                format!("expected one of {}", names.join(", "))
-            }
-            _ => "no key is expected here".to_owned(),
-        }
-    }
-
-    fn expected_of_missing(&self, error: &ValidationError<'_>, name: &str) -> String {
-        let property = self
-            .around(error)
-            .and_then(|schema| schema.get("properties")?.get(name));
-        match property.and_then(|property| property.get("type")) {
-            Some(Value::String(name)) => format!("expected {}", with_article(name)),
-            _ => "it has no default and must be set".to_owned(),
-        }
-    }
-}
-
-/// One step further down a JSON pointer.
-pub(crate) fn child(pointer: &str, name: &str) -> String {
-    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-fn wants_another_type(errors: &[ValidationError<'_>], at: &str) -> bool {
-    errors.iter().any(|error| {
-        let discriminates = matches!(
-            error.kind(),
-            ValidationErrorKind::Type { .. }
-                | ValidationErrorKind::Constant { .. }
-                | ValidationErrorKind::Enum { .. }
-        );
-        // A tagged enum's branch says with a `const` one level down which tag is its own.
-        let tag = matches!(error.kind(), ValidationErrorKind::Constant { .. })
-            && error
-                .instance_path()
-                .as_str()
-                .rsplit_once('/')
-                .is_some_and(|(above, _)| above == at);
-        (discriminates && error.instance_path().as_str() == at) || tag
-    })
-}
-
-fn types(kind: &TypeKind) -> String {
-    match kind {
-        TypeKind::Single(single) => with_article(single.as_str()),
-        TypeKind::Multiple(several) => several
-            .iter()
-            .map(|one| with_article(one.as_str()))
-            .collect::<Vec<_>>()
-            .join(" or "),
-    }
-}
-
-fn with_article(name: &str) -> String {
-    match name {
-        "null" => "nothing".to_owned(),
-        "object" => "a table".to_owned(),
-        "array" => "a list".to_owned(),
-        "integer" => "an integer".to_owned(),
-        other => format!("a {other}"),
-    }
-}
-
-fn one_of(options: &Value) -> String {
-    match options.as_array() {
-        Some(options) => {
-            let texts: Vec<String> = options.iter().map(Value::to_string).collect();
-            format!("expected one of {}", texts.join(", "))
-        }
-        None => format!("expected {options}"),
-    }
-}
-
-fn one_of_types(branches: &[Vec<ValidationError<'_>>]) -> String {
-    let mut wanted: Vec<String> = Vec::new();
-    for error in branches.iter().flatten() {
-        let text = match error.kind() {
-            ValidationErrorKind::Type { kind } => types(kind),
-            ValidationErrorKind::Constant { expected_value } => expected_value.to_string(),
-            _ => continue,
-        };
-        if !wanted.contains(&text) {
-            wanted.push(text);
-        }
-    }
-    if wanted.is_empty() {
-        String::new()
-    } else {
-        format!("expected {}", wanted.join(" or "))
+    /// Everything that is wrong with `value`; empty when it is right. No text holds a value.
+    pub(crate) fn breaches(&self, value: &Value) -> Vec<Breach> {
+        breaches(&self.validator, &self.source, value)
     }
 }
 
@@ -262,13 +56,13 @@ mod tests {
     use serde_json::json;
 
     fn only(schema: Value, value: Value) -> (String, String, String) {
-        let problems = Schema::compile(&schema).unwrap().problems(&value);
-        assert_eq!(problems.len(), 1, "{problems:?}");
-        let Problem {
+        let mut found = Schema::compile(&schema).unwrap().breaches(&value);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let Breach {
             pointer,
             problem,
             expected,
-        } = problems[0].clone();
+        } = found.remove(0);
         (pointer, problem, expected)
     }
 
@@ -292,18 +86,18 @@ mod tests {
         });
         assert_eq!(
             only(schema.clone(), json!({"delay_ms": "secret"})),
-            strings("/delay_ms", "has the wrong type", "expected an integer")
+            strings("/delay_ms", "is a text", "expected a whole number")
         );
         assert_eq!(
             only(schema.clone(), json!({})),
-            strings("/delay_ms", "is missing", "expected an integer")
+            strings("/delay_ms", "is missing", "expected a whole number")
         );
         assert_eq!(
             only(schema.clone(), json!({"delay_ms": 1, "dellay": 2})),
             strings(
                 "/dellay",
-                "is not a known key",
-                "expected one of `delay_ms`, `models`"
+                "unknown key",
+                "known keys here: delay_ms, models"
             )
         );
         assert_eq!(
@@ -311,11 +105,7 @@ mod tests {
                 schema,
                 json!({"delay_ms": 1, "models": [{}, {"name": "a", "nam": 1}]})
             ),
-            strings(
-                "/models/1/nam",
-                "is not a known key",
-                "expected one of `name`"
-            )
+            strings("/models/1/nam", "unknown key", "did you mean `name`?")
         );
     }
 
@@ -327,13 +117,13 @@ mod tests {
         ]}}});
         assert_eq!(
             only(optional.clone(), json!({"model": {"name": 3}})),
-            strings("/model/name", "has the wrong type", "expected a string")
+            strings("/model/name", "is a number", "expected a text")
         );
         assert_eq!(
             only(optional, json!({"model": 3})),
             strings(
                 "/model",
-                "has none of the forms allowed",
+                "fits none of the forms that this key takes",
                 "expected a table or nothing"
             )
         );
@@ -343,7 +133,7 @@ mod tests {
         ]});
         assert_eq!(
             only(tagged, json!({"kind": "a", "size": "big"})),
-            strings("/size", "has the wrong type", "expected an integer")
+            strings("/size", "is a text", "expected a whole number")
         );
     }
 
@@ -363,14 +153,14 @@ mod tests {
             json!({"$ref": "#/$defs/x", "$defs": {"x": {"maxLength": 2}}}),
         ];
         for schema in schemas {
-            let problems = Schema::compile(&schema).unwrap().problems(&json!(secret));
+            let problems = Schema::compile(&schema).unwrap().breaches(&json!(secret));
             assert!(!problems.is_empty(), "{schema}");
             assert!(!format!("{problems:?}").contains(secret), "{problems:?}");
         }
         let nested = json!({"properties": {"list": {"uniqueItems": true}}});
         let problems = Schema::compile(&nested)
             .unwrap()
-            .problems(&json!({"list": [secret, secret]}));
+            .breaches(&json!({"list": [secret, secret]}));
         assert!(
             !problems.is_empty() && !format!("{problems:?}").contains(secret),
             "{problems:?}"
@@ -388,7 +178,7 @@ mod tests {
         assert!(
             Schema::compile(&Value::Null)
                 .unwrap()
-                .problems(&json!({"a": 1}))
+                .breaches(&json!({"a": 1}))
                 .is_empty()
         );
     }

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::schema::{Problem, child};
-use crate::config::Located;
+use crate::config::{Breach, Located, step};
 
 /// The schema keyword that marks a string as a secret.
 const MARK: &str = "x-roundhouse-secret";
@@ -28,7 +27,7 @@ const FORMS: &str = "expected a string, {env = \"NAME\"} or {file = \"PATH\"}";
 /// # Errors
 ///
 /// A problem for each that cannot be resolved; none holds a secret.
-pub(crate) fn resolve(table: &Located, schema: &Value) -> Result<Value, Vec<Problem>> {
+pub(crate) fn resolve(table: &Located, schema: &Value) -> Result<Value, Vec<Breach>> {
     let mut resolver = Resolver {
         root: schema,
         table,
@@ -46,7 +45,7 @@ pub(crate) fn resolve(table: &Located, schema: &Value) -> Result<Value, Vec<Prob
 struct Resolver<'a> {
     root: &'a Value,
     table: &'a Located,
-    problems: Vec<Problem>,
+    problems: Vec<Breach>,
 }
 
 impl<'a> Resolver<'a> {
@@ -86,7 +85,7 @@ impl<'a> Resolver<'a> {
                 for (name, entry) in entries.iter_mut() {
                     let known = properties.and_then(|known| known.get(name));
                     if let Some(schema) = known.or_else(|| schema.get("additionalProperties")) {
-                        let pointer = child(pointer, name);
+                        let pointer = step(pointer, name);
                         self.visit(schema, entry, &pointer, STEPS_IN_PLACE);
                     }
                 }
@@ -125,7 +124,7 @@ impl<'a> Resolver<'a> {
         };
         match resolved {
             Ok(secret) => *value = Value::String(secret),
-            Err(problem) => self.problems.push(Problem {
+            Err(problem) => self.problems.push(Breach {
                 pointer: pointer.to_owned(),
                 problem,
                 expected: FORMS.to_owned(),

@@ -15,6 +15,7 @@ use super::library_copy::LibraryCopy;
 use super::library_host::{Opened, Owner};
 use super::listing::ListedTool;
 use super::patterns::Patterns;
+use crate::config::Breach;
 
 /// All configured toolsets, in the order of their names.
 pub(crate) struct ToolRegistry {
@@ -191,7 +192,7 @@ impl ToolRegistry {
             .ok_or_else(unknown)?;
         // A fresh copy may list other tools than the one that was asked above.
         let tool = serving.listing().get(name).cloned().ok_or_else(unknown)?;
-        let problems = tool.input.problems(request.args);
+        let problems = tool.input.breaches(request.args);
         if !problems.is_empty() {
             return Err(bad_arguments(name, &problems));
         }
@@ -326,7 +327,7 @@ fn timed_out(name: &str, timeout: Duration) -> String {
     )
 }
 
-fn bad_arguments(name: &str, problems: &[super::schema::Problem]) -> String {
+fn bad_arguments(name: &str, problems: &[Breach]) -> String {
     let lines = problems.iter().map(|problem| {
         let at = if problem.pointer.is_empty() {
             "the arguments"

@@ -133,14 +133,16 @@ fn a_components_table_is_judged_by_its_own_schema() {
         "$defs": {"Retry": {"properties": {"times": {"type": "integer", "maximum": 9}}}},
     });
     let validator = jsonschema::Validator::new(&schema).expect("a valid schema");
-    let faults = schema_faults(&validator, &schema, &config.agents["a"].config);
+    let table = &config.agents["a"].config;
+    let found = breaches(&validator, &schema, table.value());
+    let faults = found.iter().map(|breach| breach.fault(table)).collect();
     let shown = Faults(faults).to_string();
     assert!(!shown.contains("hush-8c1d"));
     assert_snapshot!(shown, @r#"
     the configuration has 7 faults:
       roundhouse.toml:6: agents.a.config.model: is a number; expected a text
       roundhouse.toml:7: agents.a.config.mode: fits none of the forms that this key takes; expected "fast" or "slow"
-      roundhouse.toml:8: agents.a.config.api_key: fits none of the forms that this key takes
+      roundhouse.toml:8: agents.a.config.api_key: fits none of the forms that this key takes; expected a whole number or a table
       roundhouse.toml:9: agents.a.config.urls: has an item twice; expected a list
       roundhouse.toml:12: agents.a.config.retry.times: is too large; expected a whole number of at most 9
       roundhouse.toml:10: agents.a.config.temprature: unknown key; did you mean `temperature`?
