@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`ids`] (who is who), [`model`] (what is kept), [`record`]
 //! (the folded events of a run), [`page`] (reading in pages), [`store`] (the
-//! trait and its errors), [`uploads`] (where uploaded files lie).
+//! trait and its errors), [`uploads`] (where uploaded files lie), [`sqlite`] (the
+//! store that is used).
 //!
 //! A **run** is one answer of an agent. It takes two **turns** of its session:
 //! the user's, saved when the run begins, and the assistant's, saved when it
@@ -13,6 +14,7 @@ pub mod ids;
 pub mod model;
 pub mod page;
 pub mod record;
+pub mod sqlite;
 pub mod store;
 pub mod uploads;
 
@@ -24,6 +26,7 @@ pub use model::{
 };
 pub use page::{Cursor, InvalidCursor, Page, PageRequest, TurnPage, TurnPageRequest};
 pub use record::{Forms, RunRecords, StoredRecord, TurnRecord};
+pub use sqlite::{OpenError, SqliteOptions, SqliteStore};
 pub use store::{
     BeginRun, BegunRun, Entity, FinishRun, LostRun, NewUserTurn, SessionStore, StatePut, StoreError,
 };

@@ -1,0 +1,87 @@
+//! Runs whose end was never saved.
+
+use rusqlite::{Connection, params};
+
+use super::fault::Fault;
+use super::records::{self, Form};
+use crate::session::ids::RunId;
+use crate::session::store::LostRun;
+
+/// The wire type of the records that hold the answer's text.
+const ANSWER: &str = "stream_delta";
+
+/// The runs that count as running.
+pub(super) fn running(conn: &Connection) -> Result<Vec<LostRun>, Fault> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT sessions.id, runs.id, runs.agent, runs.started_at_ms FROM runs
+             JOIN sessions ON sessions.key = runs.session
+             WHERE runs.status = 'running' ORDER BY runs.key",
+        )?
+        .query_map([], |row| {
+            Ok(LostRun {
+                session: row.get(0)?,
+                run: row.get(1)?,
+                agent: row.get(2)?,
+                started_at_ms: row.get::<_, super::columns::Count>(3)?.0,
+            })
+        })?
+        .collect::<Result<_, _>>()?)
+}
+
+/// Marks a running run as lost and gives it an assistant turn of what was
+/// saved. One that is not running is left alone.
+pub(super) fn mark(conn: &Connection, run: RunId) -> Result<(), Fault> {
+    let found = conn
+        .prepare_cached(
+            "UPDATE runs SET status = 'lost', last_seq = coalesce(
+                (SELECT seq FROM records WHERE run = runs.key ORDER BY key DESC LIMIT 1), last_seq)
+             WHERE id = ?1 AND status = 'running' RETURNING key, session, turn, started_at_ms",
+        )?
+        .query_row([run], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, i64>(2)?,
+                row.get::<_, i64>(3)?,
+            ))
+        });
+    let (key, session, turn, started_at_ms) = match found {
+        Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(()),
+        found => found?,
+    };
+    let emitted = answer(conn, key, Form::Emitted)?;
+    let sent = answer(conn, key, Form::Sent)?;
+    conn.prepare_cached(
+        "INSERT INTO turns (session, number, run, role, created_at_ms, content, content_sent)
+         VALUES (?1, ?2, ?3, 'assistant', ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        session,
+        turn,
+        key,
+        started_at_ms,
+        emitted,
+        (sent != emitted).then_some(&sent)
+    ])?;
+    Ok(())
+}
+
+/// The answer's text, as far as it was saved.
+fn answer(conn: &Connection, run: i64, form: Form) -> Result<String, Fault> {
+    #[derive(serde::Deserialize)]
+    struct Delta {
+        #[serde(default)]
+        delta: String,
+    }
+    let mut text = String::new();
+    records::for_each(conn, run, form, |record| {
+        if record.kind == ANSWER
+            // A record that reads otherwise holds no text.
+            && let Ok(Delta { delta }) = serde_json::from_str(&record.json)
+        {
+            text.push_str(&delta);
+        }
+    })?;
+    Ok(text)
+}

@@ -1,0 +1,89 @@
+//! Records as rows.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::columns::{Count, Numbers, NumbersRef};
+use super::fault::Fault;
+use crate::session::ids::RunId;
+use crate::session::record::{Forms, RunRecords, StoredRecord, TurnRecord};
+
+/// Which of the two forms to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As clients were sent it.
+    Sent,
+    /// As the agent emitted it.
+    Emitted,
+}
+
+/// Appends records to runs; returns the runs that are not running.
+pub(super) fn append(conn: &Connection, runs: &[RunRecords]) -> Result<Vec<RunId>, Fault> {
+    let mut refused = Vec::new();
+    for run in runs {
+        let key: Option<i64> = conn
+            .prepare_cached("SELECT key FROM runs WHERE id = ?1 AND status = 'running'")?
+            .query_row([run.run], |row| row.get(0))
+            .optional()?;
+        match key {
+            Some(key) => insert(conn, key, &run.records)?,
+            None => refused.push(run.run),
+        }
+    }
+    Ok(refused)
+}
+
+pub(super) fn insert(conn: &Connection, run: i64, records: &[StoredRecord]) -> Result<(), Fault> {
+    let mut statement = conn.prepare_cached(
+        "INSERT INTO records (run, seq_from, seq, kind, form, sent, emitted, bounds)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for record in records {
+        let (form, sent, emitted) = match &record.forms {
+            Forms::Same(json) => ("same", Some(json), None),
+            Forms::Mapped { emitted, sent } => ("mapped", Some(sent), Some(emitted)),
+            Forms::Inserted(sent) => ("inserted", Some(sent), None),
+            Forms::Dropped(emitted) => ("dropped", None, Some(emitted)),
+        };
+        statement.execute(params![
+            run,
+            Count(record.seq_from),
+            Count(record.seq),
+            record.kind,
+            form,
+            sent,
+            emitted,
+            record.bounds.as_deref().map(NumbersRef)
+        ])?;
+    }
+    Ok(())
+}
+
+/// Reads a run's records of one form, in order.
+pub(super) fn for_each(
+    conn: &Connection,
+    run: i64,
+    form: Form,
+    mut take: impl FnMut(TurnRecord),
+) -> Result<(), Fault> {
+    let mut statement = conn.prepare_cached(match form {
+        Form::Sent => {
+            "SELECT seq_from, seq, kind, sent, bounds FROM records
+             WHERE run = ?1 AND sent IS NOT NULL ORDER BY key"
+        }
+        Form::Emitted => {
+            "SELECT seq_from, seq, kind, coalesce(emitted, sent), NULL FROM records
+             WHERE run = ?1 AND form <> 'inserted' ORDER BY key"
+        }
+    })?;
+    let mut rows = statement.query([run])?;
+    while let Some(row) = rows.next()? {
+        take(TurnRecord {
+            seq_from: row.get::<_, Count>(0)?.0,
+            seq: row.get::<_, Count>(1)?.0,
+            kind: row.get(2)?,
+            json: row.get(3)?,
+            bounds: row.get::<_, Option<Numbers>>(4)?.map(|numbers| numbers.0),
+        });
+    }
+    Ok(())
+}
