@@ -1,6 +1,6 @@
 //! Sessions in one SQLite file, `roundhouse.db` in the data folder.
 //!
-//! One thread writes ([`writer`]), a few connections read ([`readers`]); SQLite's
+//! One thread writes (`writer`), a few connections read (`readers`); SQLite's
 //! write-ahead log keeps them out of each other's way. The other files hold the
 //! queries, one topic each, as plain functions of a connection.
 

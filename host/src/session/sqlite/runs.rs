@@ -11,25 +11,25 @@ use crate::session::page::{Cursor, MAX_PAGE, Page, PageRequest};
 use crate::session::store::{BeginRun, BegunRun, Entity, FinishRun, StoreError};
 
 pub(super) fn begin(conn: &Connection, begin: &BeginRun) -> Result<BegunRun, Fault> {
-    let (session, assistant_turn): (i64, Count) = conn
-        .prepare_cached(
-            "UPDATE sessions SET turns = turns + 2, epoch = ?2, last_seq = ?3, clean = 0,
-                updated_at_ms = ?4
-             WHERE id = ?1 AND deleting = 0 RETURNING key, turns",
-        )?
-        .query_row(
-            params![
-                begin.session,
-                begin.epoch,
-                Count(begin.first_seq.saturating_sub(1)),
-                Count(begin.started_at_ms)
-            ],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
+    // Two statements rather than RETURNING, which makes a table in memory for
+    // its rows each time.
+    let (session, turns): (i64, Count) = conn
+        .prepare_cached("SELECT key, turns FROM sessions WHERE id = ?1 AND deleting = 0")?
+        .query_row([begin.session], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?
         .ok_or(Fault::not_found(Entity::Session))?;
-    let assistant_turn = assistant_turn.0;
-    let user_turn = assistant_turn - 1;
+    let (user_turn, assistant_turn) = (turns.0 + 1, turns.0 + 2);
+    conn.prepare_cached(
+        "UPDATE sessions SET turns = ?2, epoch = ?3, last_seq = ?4, clean = 0, updated_at_ms = ?5
+         WHERE key = ?1",
+    )?
+    .execute(params![
+        session,
+        Count(assistant_turn),
+        begin.epoch,
+        Count(begin.first_seq.saturating_sub(1)),
+        Count(begin.started_at_ms)
+    ])?;
 
     // The end of the one before could not be saved, or this would not begin.
     let unfinished: Option<RunId> = conn
@@ -83,37 +83,38 @@ pub(super) fn begin(conn: &Connection, begin: &BeginRun) -> Result<BegunRun, Fau
 pub(super) fn finish(conn: &Connection, finish: &FinishRun) -> Result<(), Fault> {
     let failure = finish.failure.as_ref();
     let outcome = &finish.outcome;
-    let updated: Option<(i64, i64, i64)> = conn
-        .prepare_cached(
-            "UPDATE runs SET status = ?2, ended_at_ms = ?3, elapsed_seconds = ?4,
-                context_tokens = ?5, max_context_tokens = ?6, token_count = ?7,
-                tool_call_count = ?8, error_code = ?9, error_text = ?10, error_text_sent = ?11,
-                data = ?12, truncated = ?13, last_seq = ?14
-             WHERE id = ?1 AND status = 'running' RETURNING key, session, turn",
-        )?
-        .query_row(
-            params![
-                finish.run,
-                finish.status,
-                Count(finish.ended_at_ms),
-                outcome.elapsed_seconds,
-                Count(outcome.context_tokens),
-                Count(outcome.max_context_tokens),
-                Count(outcome.token_count),
-                Count(outcome.tool_call_count),
-                failure.map(|failure| &failure.code),
-                failure.map(|failure| &failure.text.emitted),
-                failure.and_then(|failure| failure.text.sent.as_ref()),
-                finish.data.as_ref().map(Json),
-                finish.truncated,
-                Count(finish.last_seq),
-            ],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )
+    let found: Option<(i64, i64, i64)> = conn
+        .prepare_cached("SELECT key, session, turn FROM runs WHERE id = ?1 AND status = 'running'")?
+        .query_row([finish.run], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
         .optional()?;
-    let Some((run, session, turn)) = updated else {
+    let Some((run, session, turn)) = found else {
         return Err(why_not_running(conn, finish.run)?);
     };
+    conn.prepare_cached(
+        "UPDATE runs SET status = ?2, ended_at_ms = ?3, elapsed_seconds = ?4,
+            context_tokens = ?5, max_context_tokens = ?6, token_count = ?7,
+            tool_call_count = ?8, error_code = ?9, error_text = ?10, error_text_sent = ?11,
+            data = ?12, truncated = ?13, last_seq = ?14
+         WHERE key = ?1",
+    )?
+    .execute(params![
+        run,
+        finish.status,
+        Count(finish.ended_at_ms),
+        outcome.elapsed_seconds,
+        Count(outcome.context_tokens),
+        Count(outcome.max_context_tokens),
+        Count(outcome.token_count),
+        Count(outcome.tool_call_count),
+        failure.map(|failure| &failure.code),
+        failure.map(|failure| &failure.text.emitted),
+        failure.and_then(|failure| failure.text.sent.as_ref()),
+        finish.data.as_ref().map(Json),
+        finish.truncated,
+        Count(finish.last_seq),
+    ])?;
     records::insert(conn, run, &finish.records)?;
     conn.prepare_cached(
         "INSERT INTO turns (session, number, run, role, created_at_ms, content, content_sent)
