@@ -24,12 +24,6 @@ use super::record::{RunRecords, StoredRecord};
 /// When a call has returned `Ok`, what it wrote survives the end of the process
 /// and of the machine.
 ///
-/// # Errors
-/// An id that is not there gives [`StoreError::NotFound`]. Every operation can
-/// fail with `Full`, `ReadOnly` (those that write), `Timeout`, `Closed` or
-/// `Storage`, and has then done nothing, or (`Timeout`) all of it. Further ones
-/// are told at the operation.
-///
 /// # Cancel safety
 /// No future here leaves anything half written. One that is dropped, or ends in
 /// [`StoreError::Timeout`], may still take effect.

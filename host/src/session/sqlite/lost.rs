@@ -14,9 +14,9 @@ const ANSWER: &str = "stream_delta";
 pub(super) fn running(conn: &Connection) -> Result<Vec<LostRun>, Fault> {
     Ok(conn
         .prepare_cached(
-            "SELECT sessions.id, runs.id, runs.agent, runs.started_at_ms
-             FROM runs INDEXED BY runs_running JOIN sessions ON sessions.key = runs.session
-             WHERE runs.status = 'running'",
+            "SELECT sessions.id, runs.id, runs.agent, runs.started_at_ms FROM runs
+             JOIN sessions ON sessions.key = runs.session
+             WHERE runs.status = 'running' ORDER BY runs.key",
         )?
         .query_map([], |row| {
             Ok(LostRun {

@@ -71,7 +71,7 @@ impl SqliteOptions {
 }
 
 /// Sessions in an SQLite file. Keeps the data folder locked until it is closed
-/// or dropped; dropping blocks until what is being written is completed.
+/// or dropped; dropping blocks until what is waiting is written.
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,

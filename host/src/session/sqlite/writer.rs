@@ -128,8 +128,8 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Without [`close`](Self::close), the thread is not left behind: what it
-    /// is writing is completed first. Blocks for that long.
+    /// Without [`close`](Self::close), what waits is still written, and the
+    /// thread is not left behind. Blocks for that long.
     fn drop(&mut self) {
         drop(lock(&self.queue).take());
         if let Some(thread) = lock(&self.thread).take() {

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -10,8 +12,9 @@ async fn read_all(
     owner: &Owner,
     limit: u32,
     meanwhile: &[(usize, bool)],
-) -> Vec<SessionId> {
+) -> (Vec<SessionId>, HashSet<SessionId>) {
     let mut seen = Vec::new();
+    let mut deleted = HashSet::new();
     let mut request = PageRequest::first(limit);
     let mut meanwhile = meanwhile.iter();
     loop {
@@ -19,7 +22,7 @@ async fn read_all(
         assert!(page.items.len() <= limit as usize);
         seen.extend(page.items.iter().map(|session| session.id));
         let Some(next) = page.next else {
-            return seen;
+            return (seen, deleted);
         };
         // Through its text, as a client does.
         request.cursor = Some(Cursor::parse(&next.to_string()).unwrap());
@@ -30,6 +33,7 @@ async fn read_all(
             // The very entry that the cursor points at.
             if *delete_last && let Some(last) = page.items.last() {
                 store.delete(owner, last.id).await.unwrap();
+                deleted.insert(last.id);
             }
         }
     }
@@ -47,15 +51,15 @@ fn every_session_is_on_exactly_one_page() {
         1u32..8,
         proptest::collection::vec((0usize..4, any::<bool>()), 0..10),
     );
-    let owners = std::cell::RefCell::new(0u32..);
+    let mut owners = 0..;
+    let next_owner = std::cell::RefCell::new(&mut owners);
     TestRunner::new(Config {
         cases: 40,
         failure_persistence: None,
         ..Config::default()
     })
     .run(&strategy, |(existing, limit, meanwhile)| {
-        // Each case has a list of its own.
-        let number = owners.borrow_mut().next().unwrap();
+        let number: u32 = next_owner.borrow_mut().next().unwrap();
         let owner = Owner::new(format!("owner {number}"));
         runtime.block_on(async {
             let mut made = Vec::new();
@@ -69,7 +73,7 @@ fn every_session_is_on_exactly_one_page() {
                 );
             }
             made.reverse();
-            let seen = read_all(&store, &owner, limit, &meanwhile).await;
+            let (seen, _) = read_all(&store, &owner, limit, &meanwhile).await;
             prop_assert_eq!(seen, made);
             Ok(())
         })
