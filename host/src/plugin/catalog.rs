@@ -1,6 +1,7 @@
 //! The catalogue: everything that a configuration's plugins offer, as one immutable whole.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,5 +146,14 @@ impl Catalog {
         self.plugins
             .iter()
             .filter_map(|plugin| plugin.slot.as_ref())
+    }
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agents = self.agents().map(|agent| agent.name());
+        f.debug_struct("Catalog")
+            .field("agents", &agents.collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! The event mappers of one run, in their order.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use plugin_api::Event;
@@ -89,6 +90,12 @@ impl MapperChain {
             open: Vec::new(),
             kinds: 0,
         }
+    }
+
+    /// Whether it passes everything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 
     pub(crate) async fn open(
@@ -184,6 +191,14 @@ impl MapperChain {
             event.with_parts(&mut *out);
         }
         Ok(Mapped::Replaced(events.len()))
+    }
+}
+
+impl fmt::Debug for MapperChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.open.iter().map(|mapper| &mapper.component))
+            .finish()
     }
 }
 

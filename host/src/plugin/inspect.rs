@@ -9,7 +9,7 @@ use super::staging::{Staging, StagingError};
 use crate::config::LibraryFile;
 
 /// A library's descriptor and components.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Inspection {
     /// The file.
     pub file: PathBuf,

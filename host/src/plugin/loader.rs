@@ -72,7 +72,7 @@ pub(crate) struct CheckedUse {
 }
 
 /// What a component says of itself.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct ComponentInfo {
     /// `agent`, `toolset`, `mapper`, or what else a newer library has.
     pub kind: String,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::errors::ErrorCode;
 use super::json::{Json, JsonFault};
-use super::{kinds, v1};
+use super::{full, kinds, v1};
 use crate::session::{RunId, RunStatus};
 
 /// One event of a run, the host's own first and last one included. It holds more than version 1 tells.
@@ -192,6 +192,12 @@ impl RunEvent {
     /// Appends the event as a frame of version 1 to `out`: one JSON object, `type` its first key.
     pub fn encode_v1(&self, out: &mut Vec<u8>) {
         v1::encode(self, out);
+    }
+
+    /// Appends the event in the form in which it is stored: as version 1 has it, with the fields that version 1
+    /// leaves out.
+    pub fn encode_full(&self, out: &mut Vec<u8>) {
+        full::encode(self, out);
     }
 
     /// The event as a frame of version 1.

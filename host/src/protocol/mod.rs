@@ -18,6 +18,7 @@ pub mod client;
 pub mod close;
 pub mod errors;
 pub mod event;
+mod full;
 pub mod json;
 pub mod kinds;
 pub mod notes;

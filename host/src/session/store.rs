@@ -180,8 +180,8 @@ pub struct FinishRun {
     /// Anything but `Running`.
     pub status: RunStatus,
     pub ended_at_ms: u64,
-    /// The answer, or what was streamed of it.
-    pub content: TwoForms,
+    /// The answer. None: it is what was streamed, which is put together from the records.
+    pub content: Option<TwoForms>,
     pub outcome: Outcome,
     /// With the status `Error`: why.
     pub failure: Option<RunFailure<TwoForms>>,

@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 use super::fault::Fault;
 use super::records::{self, Form};
 use crate::session::ids::RunId;
+use crate::session::model::TwoForms;
 use crate::session::store::LostRun;
 
 /// The wire type of the records that hold the answer's text.
@@ -50,8 +51,7 @@ pub(super) fn mark(conn: &Connection, run: RunId) -> Result<(), Fault> {
         Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(()),
         found => found?,
     };
-    let emitted = answer(conn, key, Form::Emitted)?;
-    let sent = answer(conn, key, Form::Sent)?;
+    let streamed = streamed(conn, key)?;
     conn.prepare_cached(
         "INSERT INTO turns (session, number, run, role, created_at_ms, content, content_sent)
          VALUES (?1, ?2, ?3, 'assistant', ?4, ?5, ?6)",
@@ -61,10 +61,18 @@ pub(super) fn mark(conn: &Connection, run: RunId) -> Result<(), Fault> {
         turn,
         key,
         started_at_ms,
-        emitted,
-        (sent != emitted).then_some(&sent)
+        streamed.emitted,
+        streamed.sent
     ])?;
     Ok(())
+}
+
+/// The answer as far as it was streamed and saved, in both forms.
+pub(super) fn streamed(conn: &Connection, run: i64) -> Result<TwoForms, Fault> {
+    let emitted = answer(conn, run, Form::Emitted)?;
+    let sent = answer(conn, run, Form::Sent)?;
+    let sent = (sent != emitted).then_some(sent);
+    Ok(TwoForms { emitted, sent })
 }
 
 /// The answer's text, as far as it was saved.

@@ -234,7 +234,11 @@ impl SessionStore for SqliteStore {
 
     async fn finish_run(&self, finish: FinishRun) -> Result<(), StoreError> {
         let records = finish.records.iter().map(|record| record.forms.len());
-        let bytes = finish.content.emitted.len() + records.sum::<usize>();
+        let bytes = finish
+            .content
+            .as_ref()
+            .map_or(0, |content| content.emitted.len())
+            + records.sum::<usize>();
         self.writer
             .call("save a run's end", bytes, move |conn| {
                 runs::finish(conn, &finish)

@@ -116,6 +116,10 @@ pub(super) fn finish(conn: &Connection, finish: &FinishRun) -> Result<(), Fault>
         Count(finish.last_seq),
     ])?;
     records::insert(conn, run, &finish.records)?;
+    let content = match &finish.content {
+        Some(content) => content.clone(),
+        None => lost::streamed(conn, run)?,
+    };
     conn.prepare_cached(
         "INSERT INTO turns (session, number, run, role, created_at_ms, content, content_sent)
          VALUES (?1, ?2, ?3, 'assistant', ?4, ?5, ?6)",
@@ -125,8 +129,8 @@ pub(super) fn finish(conn: &Connection, finish: &FinishRun) -> Result<(), Fault>
         turn,
         run,
         Count(finish.ended_at_ms),
-        finish.content.emitted,
-        finish.content.sent
+        content.emitted,
+        content.sent
     ])?;
     conn.prepare_cached(
         "UPDATE sessions SET last_seq = ?2, clean = 1, updated_at_ms = ?3 WHERE key = ?1",

@@ -54,7 +54,7 @@ async fn clients_and_agents_each_get_their_form() {
         emitted: emitted.into(),
         sent: Some(sent.into()),
     };
-    end.content = changed("hello 1", "hello *");
+    end.content = Some(changed("hello 1", "hello *"));
     end.failure = Some(RunFailure {
         code: "agent".into(),
         text: changed("failed 1", "failed *"),

@@ -64,7 +64,7 @@ fn finish(run: RunId, answer: &str) -> FinishRun {
         run,
         status: RunStatus::Completed,
         ended_at_ms: 2_000,
-        content: answer.into(),
+        content: Some(answer.into()),
         outcome: Outcome {
             context_tokens: 10,
             max_context_tokens: 100,

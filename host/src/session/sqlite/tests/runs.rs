@@ -291,3 +291,22 @@ async fn state_is_committed_with_the_turn_or_not_at_all() {
 fn newest() -> TurnPageRequest {
     TurnPageRequest::newest(10)
 }
+
+#[tokio::test]
+async fn the_answer_of_a_stopped_run_is_what_was_streamed() {
+    let (_folder, store) = new_store().await;
+    let session = new_session(&store).await;
+    let begin = begin(session.id, "go");
+    let mut end = finish(begin.run, "");
+    store.begin_run(begin).await.unwrap();
+    end.status = RunStatus::Stopped;
+    end.content = None;
+    end.records = vec![delta(2, 2, "half an "), delta(3, 3, "answer")];
+    store.finish_run(end).await.unwrap();
+    let page = store.history(&owner(), session.id, newest()).await.unwrap();
+    let answered = assistant(&page.turns[1]);
+    assert_eq!(
+        (answered.status, answered.content.as_str()),
+        (RunStatus::Stopped, "half an answer")
+    );
+}
