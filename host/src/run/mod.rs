@@ -1,1 +1,120 @@
-//! To be written.
+//! Runs: what an agent does for one message, and who watches.
+//!
+//! In reading order:
+//!
+//! - [`record`], [`window`], [`log`], [`cursor`]: the event log of a session and its readers. Pure but for
+//!   waiting; nothing in it knows of plugins or sockets.
+//! - [`budget`]: the bound on all logs together.
+//! - [`registry`] and `slot`: which session has which run.
+//! - `driver`, `ending`, [`supervise`], [`control`]: one run's task.
+//! - [`live`], `incoming`: the way of an event from a plugin into the log.
+//! - `scope`, `services`, `tools`, `subagent`, `history`, `state`, `items`, `params`: what an agent asks of the
+//!   host.
+//! - [`recorder`], `stored`: saving what is streamed while it is streamed.
+
+pub mod budget;
+pub mod control;
+pub mod cursor;
+mod driver;
+mod encode;
+mod ending;
+mod history;
+mod incoming;
+mod items;
+pub mod live;
+pub mod log;
+#[cfg(test)]
+mod log_tests;
+mod params;
+pub mod record;
+pub mod recorder;
+pub mod registry;
+mod scope;
+mod services;
+mod slot;
+mod state;
+mod stored;
+mod subagent;
+pub mod supervise;
+mod tools;
+pub mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::plugin::Catalog;
+use crate::session::{FileRef, ImageData};
+
+pub use budget::LogBudget;
+pub use cursor::{Attachment, Cursor, Progress, Trimmed};
+pub use registry::{RunHostParts, RunRegistry, SessionHandle, StartError};
+
+/// The limits that a run keeps; it has those that were in force when it began.
+#[derive(Clone, Debug)]
+pub struct RunSettings {
+    /// Records in a session's replay.
+    pub replay_records: usize,
+    /// Bytes of them.
+    pub replay_bytes: usize,
+    /// Bytes of encoded frames kept for those who watch a run.
+    pub window_bytes: usize,
+    /// Bytes of events that a saved turn keeps.
+    pub history_bytes: usize,
+    /// Bytes of one event.
+    pub event_bytes: usize,
+    /// Nesting of JSON in an event.
+    pub json_depth: usize,
+    /// How long a run may take.
+    pub run_time: Duration,
+    /// How long an agent may take to end after a stop.
+    pub grace: Duration,
+    /// How long an `emit` waits for lagging watchers at a time; zero for not at all.
+    pub slow_wait: Duration,
+    /// How deep agents may be nested.
+    pub subagent_depth: u32,
+}
+
+/// Bytes of encoded frames that a log keeps for its live readers. Half of it is how far they may all be behind
+/// before an agent is slowed; a few milliseconds of the fastest stream fill it.
+const WINDOW_BYTES: usize = 1024 * 1024;
+
+impl RunSettings {
+    /// The limits of a configuration.
+    pub fn of(config: &Config) -> Self {
+        let limits = &config.limits;
+        Self {
+            replay_records: limits.replay_records,
+            replay_bytes: limits.replay_bytes,
+            window_bytes: WINDOW_BYTES,
+            history_bytes: limits.history_bytes,
+            event_bytes: limits.event_bytes,
+            json_depth: limits.json_depth,
+            run_time: limits.run_time,
+            grace: config.stop.grace,
+            slow_wait: limits.slow_wait,
+            subagent_depth: limits.subagent_depth,
+        }
+    }
+}
+
+/// Where new runs find what is in force.
+pub trait SettingsSource: Send + Sync + 'static {
+    /// The plugins.
+    fn catalog(&self) -> Arc<Catalog>;
+    /// The limits.
+    fn settings(&self) -> Arc<RunSettings>;
+}
+
+/// A message that passed every guard.
+#[derive(Clone, Debug, Default)]
+pub struct UserMessage {
+    /// What the agent receives: the text with the notes.
+    pub content: String,
+    /// The client's own text.
+    pub user_text: String,
+    /// Its images.
+    pub images: Vec<ImageData>,
+    /// Its files.
+    pub files: Vec<FileRef>,
+}

@@ -1,0 +1,307 @@
+//! The task of one run, from the saved user's turn to the saved outcome and the last frame.
+//!
+//! The order of its steps is what clients rely on: the user's turn is saved before `stream_start`, the outcome
+//! before the last frame, and the session is free before that frame can be read.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+
+use super::control::RunControl;
+use super::cursor::Cursor;
+use super::ending::{Ending, Numbers};
+use super::live::LiveRun;
+use super::log::{EventLog, LogLimits, RunSpan};
+use super::registry::{SessionHandle, StartError};
+use super::services::{RunServices, Scope};
+use super::slot::{Numbering, Phase};
+use super::supervise::{Levers, Supervised, supervise};
+use super::{RunSettings, UserMessage, params};
+use crate::plugin::{Agent, Catalog, RunHandle};
+use crate::protocol::{ErrorCode, RunEvent, errors};
+use crate::session::{BeginRun, BegunRun, Epoch, NewUserTurn, Session, SessionStore, StoreError};
+
+/// A run to be made.
+pub(super) struct Order {
+    pub(super) session: SessionHandle,
+    pub(super) about: Session,
+    pub(super) control: Arc<RunControl>,
+    pub(super) agent: Arc<Agent>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) settings: Arc<RunSettings>,
+    pub(super) message: UserMessage,
+}
+
+/// Drives a run to its end. `started` gets a cursor on it, or why it did not begin.
+pub(super) async fn drive(order: Order, started: oneshot::Sender<Result<Cursor, StartError>>) {
+    let begun_at = Instant::now();
+    let (live, begun, cursor) = match begin(&order).await {
+        Ok(begun) => begun,
+        Err(error) => {
+            tracing::error!(session = %order.about.id, %error, "a run did not begin");
+            let mut state = order.session.state();
+            order.session.slot.enter(&mut state, Phase::Idle);
+            drop(state);
+            // Whoever asked may have gone; then nobody wants to know.
+            let _ = started.send(Err(StartError::NotSaved(error)));
+            return;
+        }
+    };
+    let _ = started.send(Ok(cursor));
+    tracing::info!(session = %order.about.id, run = %live.control.id, agent = order.agent.name(), "run begins");
+
+    let services = RunServices::new(&order, Arc::clone(&live), begun);
+    let ending = run_agent(&order, &live, &services).await;
+    live.control.over.cancel();
+    finish(&order, &live, &services, ending, begun_at).await;
+    services.close().await;
+}
+
+fn store(order: &Order) -> &Arc<dyn SessionStore> {
+    &order.session.registry.parts.store
+}
+
+/// Saves the user's turn, then begins the run's events.
+async fn begin(order: &Order) -> Result<(Arc<LiveRun>, BegunRun, Cursor), StoreError> {
+    let numbering = numbering(order).await?;
+    let message = &order.message;
+    let begun = store(order)
+        .begin_run(BeginRun {
+            session: order.about.id,
+            run: order.control.id,
+            agent: order.agent.name().to_owned(),
+            started_at_ms: unix_ms(),
+            epoch: numbering.epoch.clone(),
+            first_seq: numbering.last_seq + 1,
+            turn: NewUserTurn {
+                content: message.content.clone(),
+                user_text: message.user_text.clone(),
+                images: message.images.clone(),
+                files: message.files.clone(),
+            },
+        })
+        .await?;
+    let (log, span, cursor) = begin_events(order, numbering);
+    let control = Arc::clone(&order.control);
+    let run_id = control.id.to_string();
+    let mappers = match order
+        .agent
+        .open_mappers(&params::mapper(order, &run_id))
+        .await
+    {
+        Ok(chain) => (!chain.is_empty()).then_some(chain),
+        Err(fault) => {
+            tracing::error!(run = %control.id, mapper = fault.mapper, reason = fault.reason, "mapper failed to open");
+            control.fail(errors::mapper_failed(&fault.mapper));
+            None
+        }
+    };
+    let live = LiveRun::new(control, log, span, Arc::clone(&order.settings), mappers);
+    Ok((Arc::new(live), begun, cursor))
+}
+
+/// Begins the run's events, and with them the run for everybody else.
+fn begin_events(order: &Order, numbering: Numbering) -> (Arc<EventLog>, Arc<RunSpan>, Cursor) {
+    let settings = &order.settings;
+    let mut state = order.session.state();
+    let log = state.log.get_or_insert_with(|| {
+        let limits = LogLimits {
+            records: settings.replay_records,
+            record_bytes: settings.replay_bytes,
+            window_bytes: settings.window_bytes,
+            history_bytes: settings.history_bytes,
+        };
+        let budget = Arc::clone(&order.session.registry.parts.budget);
+        Arc::new(EventLog::new(limits, budget, numbering.last_seq))
+    });
+    let log = Arc::clone(log);
+    state.numbering = Some(numbering);
+    let span = log.begin(RunEvent::StreamStart {
+        run_id: order.control.id,
+        ts: unix_ms(),
+    });
+    let cursor = Cursor::at_start(&log, &span);
+    order
+        .session
+        .slot
+        .enter(&mut state, Phase::Running(Arc::clone(&order.control)));
+    (log, span, cursor)
+}
+
+/// Where the session's count of events goes on.
+async fn numbering(order: &Order) -> Result<Numbering, StoreError> {
+    let known = {
+        let state = order.session.state();
+        let last = state.log.as_ref().map(|log| log.last_seq());
+        state.numbering.clone().map(|known| Numbering {
+            last_seq: last.unwrap_or(known.last_seq),
+            ..known
+        })
+    };
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let mark = store(order).log_mark(order.about.id).await?;
+    Ok(match mark.epoch {
+        Some(epoch) if mark.clean => Numbering {
+            epoch,
+            last_seq: mark.last_seq,
+        },
+        _ => Numbering {
+            epoch: Epoch::random(),
+            last_seq: 0,
+        },
+    })
+}
+
+/// Has the agent run, and waits until it has ended or the host ends it.
+async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunServices>) -> Ending {
+    if let Some(fault) = live.control.fault() {
+        return Ending::failed(ErrorCode::Internal, fault);
+    }
+    let slow = Arc::new(Notify::new());
+    let images = order
+        .message
+        .images
+        .iter()
+        .map(|image| Bytes::clone(&image.bytes))
+        .collect();
+    let scope = Scope::root(
+        services,
+        Arc::clone(&order.agent),
+        images,
+        Arc::clone(&slow),
+    );
+    let params = match params::root(order, store(order).as_ref()).await {
+        Ok(params) => params,
+        Err(error) => {
+            return Ending::internal(format!("the session's state could not be read: {error}"));
+        }
+    };
+    let mut handle = match order.agent.start(&params, scope).await {
+        Ok(handle) => handle,
+        Err(error) => {
+            tracing::error!(run = %live.control.id, %error, "the agent could not be started");
+            return Ending::failed(ErrorCode::AgentUnavailable, errors::internal(error));
+        }
+    };
+    let timeout = order.settings.run_time;
+    let levers = Levers {
+        stop: &live.control.stop,
+        kill: &live.control.kill,
+        grace: order.settings.grace,
+        slow: &slow,
+        slow_wait: order.settings.slow_wait,
+        log: &live.log,
+    };
+    let mut timed_out = false;
+    let supervised = {
+        let supervised = supervise(&mut handle, levers);
+        tokio::pin!(supervised);
+        tokio::select! {
+            ended = &mut supervised => ended,
+            () = tokio::time::sleep(timeout) => {
+                timed_out = true;
+                live.control.stop.cancel();
+                supervised.await
+            }
+        }
+    };
+    let ending = match supervised {
+        Supervised::Ended(end) => Ending::of(end),
+        Supervised::Abandoned => {
+            tracing::warn!(run = %live.control.id, agent = order.agent.name(), "run abandoned: the agent did not stop");
+            handle.abandon();
+            Ending::stopped()
+        }
+        Supervised::Killed => {
+            services.reap(handle);
+            let fault = live
+                .control
+                .fault()
+                .unwrap_or_else(|| "Internal error".to_owned());
+            return Ending::failed(ErrorCode::Internal, fault);
+        }
+    };
+    if timed_out {
+        return Ending::timed_out(timeout);
+    }
+    ending
+}
+
+/// Saves the outcome, then sends the last frame and frees the session.
+async fn finish(
+    order: &Order,
+    live: &Arc<LiveRun>,
+    services: &Arc<RunServices>,
+    ending: Ending,
+    begun_at: Instant,
+) {
+    let numbers = Numbers {
+        elapsed_seconds: begun_at.elapsed().as_secs_f64(),
+        tool_call_count: live.tool_calls(),
+        ended_at_ms: unix_ms(),
+    };
+    let deleted = || order.control.is_deleted();
+    let (last, saved) = if deleted() {
+        live.log.seal(&live.span);
+        (Ending::session_not_found().last_event(&numbers), Ok(()))
+    } else {
+        // What the recorder has taken is saved, or given back, before the rest is taken here.
+        let saving = order.session.registry.saving.lock().await;
+        let rest = live.log.seal(&live.span);
+        let last = ending.last_event(&numbers);
+        let sent = live.map_last(last.clone());
+        let last_seq = live.log.last_seq() + 1;
+        let run = ending.into_finish(
+            live.control.id,
+            &numbers,
+            &last,
+            &sent,
+            rest,
+            services.state_puts(),
+            last_seq,
+        );
+        drop(saving);
+        (sent, store(order).finish_run(run).await)
+    };
+    let last = match saved {
+        Ok(()) => last,
+        Err(_) if deleted() => Ending::session_not_found().last_event(&numbers),
+        Err(error) => {
+            tracing::error!(run = %live.control.id, %error, "the turn could not be saved");
+            Ending::not_saved().last_event(&numbers)
+        }
+    };
+    tracing::info!(
+        run = %live.control.id,
+        end = last.type_name(),
+        seconds = numbers.elapsed_seconds,
+        tool_calls = numbers.tool_call_count,
+        "run ends"
+    );
+    let mut state = order.session.state();
+    live.log.finish(&live.span, [last]);
+    state.drop_idle_log();
+    order.session.slot.enter(&mut state, Phase::Idle);
+}
+
+/// Milliseconds since the Unix epoch; 0 for a clock before it.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Waits in the background for an agent whose run is over already.
+pub(super) async fn wait_for_end(mut handle: RunHandle, grace: std::time::Duration) {
+    if tokio::time::timeout(grace, handle.finished())
+        .await
+        .is_err()
+    {
+        handle.abandon();
+    }
+}

@@ -1,0 +1,181 @@
+//! How a run ends: from what the agent said to the last frame and what is saved.
+
+use std::time::Duration;
+
+use plugin_api::wire::OutcomeData;
+
+use super::log::Closed;
+use super::stored;
+use plugin_api::abi::import::FailureKind;
+
+use crate::plugin::RunEnd;
+use crate::protocol::{ErrorCode, RunEvent, RunFailure, StreamEnd, errors};
+use crate::session::{self, FinishRun, Outcome, RunId, RunStatus, StatePut, TwoForms};
+
+/// What a run came to.
+#[derive(Debug)]
+pub(super) struct Ending {
+    status: RunStatus,
+    outcome: OutcomeData,
+    failure: Option<RunFailure>,
+}
+
+/// What the host itself knows of a run at its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbers {
+    /// From the run's begin, by a clock that does not jump.
+    pub elapsed_seconds: f64,
+    /// Tool calls in the run.
+    pub tool_call_count: u64,
+    /// Unix milliseconds.
+    pub ended_at_ms: u64,
+}
+
+impl Ending {
+    /// What the agent's own word means.
+    pub(super) fn of(end: RunEnd) -> Self {
+        match end {
+            RunEnd::Finished(outcome) => Self {
+                status: RunStatus::Completed,
+                outcome,
+                failure: None,
+            },
+            RunEnd::Stopped(outcome) => Self {
+                status: RunStatus::Stopped,
+                outcome,
+                failure: None,
+            },
+            RunEnd::Failed { kind, text } => Self::of_failure(kind, text),
+        }
+    }
+
+    fn of_failure(kind: FailureKind, text: String) -> Self {
+        match kind {
+            FailureKind::SessionNotFound => Self::session_not_found(),
+            FailureKind::MaxIterations => Self::failed(ErrorCode::MaxIterations, text),
+            FailureKind::Agent => Self::failed(ErrorCode::Agent, text),
+            _ => Self::internal(text),
+        }
+    }
+
+    /// The run was stopped without a word of the agent.
+    pub(super) fn stopped() -> Self {
+        Self {
+            status: RunStatus::Stopped,
+            outcome: OutcomeData::default(),
+            failure: None,
+        }
+    }
+
+    /// The run failed; clients get `message` as it is.
+    pub(super) fn failed(code: ErrorCode, message: String) -> Self {
+        let retryable = matches!(code, ErrorCode::AgentUnavailable | ErrorCode::RunTimeout);
+        let failure = Some(RunFailure {
+            message,
+            code,
+            retryable,
+        });
+        Self {
+            status: RunStatus::Error,
+            outcome: OutcomeData::default(),
+            failure,
+        }
+    }
+
+    /// A fault that nobody foresaw.
+    pub(super) fn internal(text: impl AsRef<str>) -> Self {
+        Self::failed(ErrorCode::Internal, errors::internal(text.as_ref()))
+    }
+
+    /// The session is gone.
+    pub(super) fn session_not_found() -> Self {
+        Self::failed(
+            ErrorCode::SessionNotFound,
+            errors::SESSION_NOT_FOUND.to_owned(),
+        )
+    }
+
+    /// The outcome could not be saved.
+    pub(super) fn not_saved() -> Self {
+        Self::failed(ErrorCode::Internal, errors::NOT_SAVED.to_owned())
+    }
+
+    /// The run took longer than a run may.
+    pub(super) fn timed_out(limit: Duration) -> Self {
+        Self::failed(ErrorCode::RunTimeout, errors::run_timeout(limit.as_secs()))
+    }
+
+    /// The run's last event.
+    pub(super) fn last_event(&self, numbers: &Numbers) -> RunEvent {
+        match (&self.failure, self.status) {
+            (Some(failure), _) => RunEvent::Error(failure.clone()),
+            (None, RunStatus::Stopped) => RunEvent::StreamStopped,
+            (None, status) => RunEvent::StreamEnd(StreamEnd {
+                content: self.outcome.content.clone(),
+                context_tokens: self.outcome.context_tokens,
+                max_context_tokens: self.outcome.max_context_tokens,
+                elapsed_seconds: numbers.elapsed_seconds,
+                tool_call_count: numbers.tool_call_count,
+                token_count: self.outcome.token_count,
+                status,
+            }),
+        }
+    }
+
+    /// What is saved; `last` is the run's last event as it is, `sent` as clients get it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a different fact, used once"
+    )]
+    pub(super) fn into_finish(
+        self,
+        run: RunId,
+        numbers: &Numbers,
+        last: &RunEvent,
+        sent: &RunEvent,
+        rest: Closed,
+        state: Vec<StatePut>,
+        last_seq: u64,
+    ) -> FinishRun {
+        let mapped = |own: &str, text: Option<&str>| TwoForms {
+            emitted: own.to_owned(),
+            sent: text.filter(|text| *text != own).map(str::to_owned),
+        };
+        let content = match sent {
+            RunEvent::StreamEnd(end) => Some(mapped(&self.outcome.content, Some(&end.content))),
+            // What was streamed is the answer then, unless the agent says what it is.
+            _ if self.outcome.content.is_empty() => None,
+            _ => Some(mapped(&self.outcome.content, None)),
+        };
+        let failure = match (last, sent) {
+            (RunEvent::Error(own), RunEvent::Error(sent)) => Some(session::RunFailure {
+                code: own.code.as_str().to_owned(),
+                text: mapped(&own.message, Some(&sent.message)),
+            }),
+            _ => None,
+        };
+        FinishRun {
+            run,
+            status: self.status,
+            ended_at_ms: numbers.ended_at_ms,
+            content,
+            outcome: Outcome {
+                context_tokens: self.outcome.context_tokens,
+                max_context_tokens: self.outcome.max_context_tokens,
+                token_count: self.outcome.token_count,
+                tool_call_count: numbers.tool_call_count,
+                elapsed_seconds: numbers.elapsed_seconds,
+            },
+            failure,
+            data: self.outcome.data,
+            truncated: rest.cut,
+            records: rest
+                .records
+                .iter()
+                .map(|record| stored::record(record))
+                .collect(),
+            state,
+            last_seq,
+        }
+    }
+}

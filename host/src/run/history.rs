@@ -1,0 +1,79 @@
+//! A session's history as its agents read it.
+
+use plugin_api::wire;
+
+use super::services::RunServices;
+use crate::session::{
+    AssistantTurn, FileRef, StoreError, Turn, TurnBody, TurnPageRequest, UserTurn,
+};
+
+/// How many turns a page has when the agent does not say.
+const DEFAULT_LIMIT: u32 = 50;
+
+/// A page of what was said before the run, oldest first.
+pub(super) async fn page(
+    services: &RunServices,
+    query: &wire::HistoryQuery,
+) -> Result<wire::HistoryPage, StoreError> {
+    let before = query.before.unwrap_or(u64::MAX).min(services.user_turn);
+    let limit = if query.limit == 0 {
+        DEFAULT_LIMIT
+    } else {
+        query.limit
+    };
+    let request = TurnPageRequest::before(before, limit);
+    let found = services
+        .store
+        .agent_history(services.session.id, request)
+        .await?;
+    let mut page = wire::HistoryPage::default();
+    page.more = found.before.is_some();
+    page.before = found.before;
+    page.turns = found.turns.into_iter().map(turn).collect();
+    Ok(page)
+}
+
+fn turn(turn: Turn) -> wire::HistoryTurn {
+    let mut said = wire::HistoryTurn::default();
+    said.turn = turn.number;
+    match turn.body {
+        TurnBody::User(user) => user_turn(&mut said, user),
+        TurnBody::Assistant(assistant) => assistant_turn(&mut said, assistant),
+    }
+    said
+}
+
+fn user_turn(said: &mut wire::HistoryTurn, user: UserTurn) {
+    "user".clone_into(&mut said.role);
+    said.content = user.content;
+    said.user_text = Some(user.user_text);
+    said.files = user.files.into_iter().map(file).collect();
+    said.images = user
+        .images
+        .into_iter()
+        .map(|image| {
+            let mut info = wire::ImageInfo::default();
+            (info.media_type, info.bytes) = (image.media_type, image.bytes);
+            info
+        })
+        .collect();
+}
+
+fn assistant_turn(said: &mut wire::HistoryTurn, assistant: AssistantTurn) {
+    "assistant".clone_into(&mut said.role);
+    said.content = assistant.content;
+    assistant.status.as_str().clone_into(&mut said.status);
+    said.data = assistant.data;
+    said.events = assistant
+        .records
+        .iter()
+        .filter_map(|record| serde_json::from_str(&record.json).ok())
+        .collect();
+}
+
+/// A file as agents are told of it.
+pub(super) fn file(file: FileRef) -> wire::FileInfo {
+    let mut info = wire::FileInfo::default();
+    (info.name, info.path) = (file.name, file.path);
+    info
+}

@@ -1,0 +1,220 @@
+//! A run while it lives: the way of its events through checks and mappers into the log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use plugin_api::EventRef;
+use plugin_api::abi::import::Answer;
+use tokio::sync::Notify;
+
+use super::RunSettings;
+use super::control::RunControl;
+use super::incoming;
+use super::log::{Appended, EventLog, RunSpan};
+use super::record::{Form, Incoming, Record};
+use crate::plugin::{Mapped, MapperChain};
+use crate::protocol::{RunEvent, errors};
+
+/// The part of a run that events pass through. Its methods never block and call nothing of a plugin but the
+/// run's mappers, without holding a lock of the log.
+#[derive(Debug)]
+pub struct LiveRun {
+    /// Its levers.
+    pub control: Arc<RunControl>,
+    /// Where its events go.
+    pub log: Arc<EventLog>,
+    /// Its place there.
+    pub span: Arc<RunSpan>,
+    settings: Arc<RunSettings>,
+    mappers: Option<Mutex<MapperChain>>,
+    tool_calls: AtomicU64,
+}
+
+impl LiveRun {
+    /// A run that has begun as `span`.
+    pub fn new(
+        control: Arc<RunControl>,
+        log: Arc<EventLog>,
+        span: Arc<RunSpan>,
+        settings: Arc<RunSettings>,
+        mappers: Option<MapperChain>,
+    ) -> Self {
+        let mappers = mappers.map(Mutex::new);
+        Self {
+            control,
+            log,
+            span,
+            settings,
+            mappers,
+            tool_calls: AtomicU64::new(0),
+        }
+    }
+
+    /// `tool_call` events so far, those of subagents included.
+    pub fn tool_calls(&self) -> u64 {
+        self.tool_calls.load(Ordering::Relaxed)
+    }
+
+    /// Takes an event that a plugin emits; `agent` names the subagent whose it is. `slow` is told when the
+    /// answer is SLOW.
+    pub fn emit(&self, event: EventRef<'_>, agent: Option<&str>, slow: &Notify) -> Answer {
+        if event.text.len() + event.json.len() + event.name.len() > self.settings.event_bytes {
+            tracing::warn!(
+                run = %self.control.id,
+                event = event.name,
+                bytes = event.text.len() + event.json.len(),
+                limit = self.settings.event_bytes,
+                "event refused: over limits.event_bytes"
+            );
+            return Answer::TooLarge;
+        }
+        let read = match incoming::read(event, agent, self.settings.json_depth) {
+            Ok(read) => read,
+            Err(fault) => {
+                tracing::warn!(run = %self.control.id, %fault, "event refused");
+                return Answer::Invalid;
+            }
+        };
+        let appended = match &self.mappers {
+            Some(mappers) => self.map(mappers, event, read, agent),
+            None => self.append(read, Form::AsEmitted),
+        };
+        self.answer(appended, slow)
+    }
+
+    /// Takes an event that the host itself makes for a run, such as those around a tool call.
+    pub fn emit_own(&self, event: RunEvent) {
+        let agent = match &event {
+            RunEvent::ToolStarted(call) => call.agent.clone(),
+            RunEvent::ToolCall(call) => call.agent.clone(),
+            _ => None,
+        };
+        if let Some(mappers) = &self.mappers {
+            let copy = event.clone();
+            let mapped = incoming::with_parts(&event, |parts| {
+                self.map(mappers, parts, Incoming::Event(copy), agent.as_deref())
+            });
+            if mapped.is_some() {
+                return;
+            }
+        }
+        self.append(Incoming::Event(event), Form::AsEmitted);
+    }
+
+    /// The run's last event as clients get it: a mapper may change its text, and nothing else.
+    pub fn map_last(&self, event: RunEvent) -> RunEvent {
+        let Some(mappers) = &self.mappers else {
+            return event;
+        };
+        let text = incoming::with_parts(&event, |parts| {
+            let mut chain = mappers.lock().unwrap_or_else(PoisonError::into_inner);
+            if !chain.wants(parts.kind) {
+                return None;
+            }
+            let mut text = None;
+            let mut take = |mapped: EventRef<'_>| {
+                if mapped.kind == parts.kind {
+                    text.get_or_insert_with(|| mapped.text.to_owned());
+                }
+            };
+            match chain.map(parts, &mut take) {
+                Ok(Mapped::Passed) => None,
+                Ok(Mapped::Replaced(_)) => text,
+                Err(fault) => {
+                    tracing::warn!(run = %self.control.id, %fault, "mapper failed on the run's last event");
+                    // The original must not get through; what is left says nothing.
+                    Some(String::new())
+                }
+            }
+        });
+        let Some(Some(text)) = text else { return event };
+        match event {
+            RunEvent::StreamEnd(mut end) => {
+                end.content = text;
+                RunEvent::StreamEnd(end)
+            }
+            RunEvent::Error(mut failure) => {
+                failure.message = text;
+                RunEvent::Error(failure)
+            }
+            other => other,
+        }
+    }
+
+    fn map(
+        &self,
+        mappers: &Mutex<MapperChain>,
+        event: EventRef<'_>,
+        read: Incoming<'_>,
+        agent: Option<&str>,
+    ) -> Appended {
+        let mut chain = mappers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !chain.wants(event.kind) {
+            return self.append(read, Form::AsEmitted);
+        }
+        if self.control.kill.is_cancelled() {
+            return Appended::Over;
+        }
+        let mut result = Appended::Accepted;
+        let mut refused = None;
+        let mut outputs = 0_u32;
+        let outcome = chain.map(event, &mut |mapped: EventRef<'_>| {
+            if outputs == 0 {
+                self.keep_emitted(&event, agent);
+            }
+            outputs += 1;
+            match incoming::read(mapped, agent, self.settings.json_depth) {
+                Ok(read) => result = self.append(read, Form::Mapped),
+                Err(fault) => refused = Some(fault.to_string()),
+            }
+        });
+        match outcome {
+            Ok(Mapped::Passed) => result = self.append(read, Form::AsEmitted),
+            Ok(Mapped::Replaced(0)) => self.keep_emitted(&event, agent),
+            Ok(Mapped::Replaced(_)) => {}
+            Err(fault) => return self.fail(&fault.mapper, &fault.reason),
+        }
+        if let Some(refused) = refused {
+            return self.fail("", &refused);
+        }
+        result
+    }
+
+    /// Keeps what was emitted for the agents' history, where clients see something else.
+    fn keep_emitted(&self, event: &EventRef<'_>, agent: Option<&str>) {
+        if let Ok(read) = incoming::read(*event, agent, self.settings.json_depth) {
+            let seq = self.log.last_seq();
+            self.log.keep_unsent(
+                &self.span,
+                Record::new(seq, read.into_event(), Form::Unsent),
+            );
+        }
+    }
+
+    fn fail(&self, mapper: &str, fault: &str) -> Appended {
+        tracing::error!(run = %self.control.id, mapper, fault, "mapper failed; the run ends");
+        self.control.fail(errors::mapper_failed(mapper));
+        Appended::Over
+    }
+
+    fn append(&self, event: Incoming<'_>, form: Form) -> Appended {
+        let is_call = matches!(event, Incoming::Event(RunEvent::ToolCall(_)));
+        let appended = self.log.append(&self.span, event, form);
+        if is_call && appended != Appended::Over {
+            self.tool_calls.fetch_add(1, Ordering::Relaxed);
+        }
+        appended
+    }
+
+    fn answer(&self, appended: Appended, slow: &Notify) -> Answer {
+        match appended {
+            Appended::Accepted => Answer::Ok,
+            Appended::Slow if self.settings.slow_wait.is_zero() => Answer::Ok,
+            Appended::Slow => {
+                slow.notify_one();
+                Answer::Slow
+            }
+            Appended::Over => Answer::Stop,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Saving of what runs stream while they stream it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::log::EventLog;
+use super::record::Record;
+use super::registry::RunRegistry;
+use super::slot::Phase;
+use super::stored;
+use crate::session::{RunId, RunRecords};
+
+/// How often closed records are saved; also how much of a run a killed host may lose.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Saves the closed records of all runs about once a second, in one transaction, and gives back memory that
+/// logs no longer need. Returns when `end` is cancelled; what is unsaved then is saved by the runs' ends.
+pub async fn record(registry: Arc<RunRegistry>, end: CancellationToken) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = registry.parts.budget.exceeded() => {}
+            () = end.cancelled() => return,
+        }
+        save(&registry).await;
+        sweep(&registry);
+    }
+}
+
+struct Batch {
+    run: RunId,
+    log: Arc<EventLog>,
+    records: Vec<Arc<Record>>,
+}
+
+/// Saves what has closed since the last time.
+async fn save(registry: &RunRegistry) {
+    let _saving = registry.saving.lock().await;
+    let mut batches = Vec::new();
+    for slot in registry.all() {
+        let state = slot.lock();
+        if let (Phase::Running(control), Some(log)) = (&state.phase, &state.log) {
+            let records = log.take_closed().records;
+            if !records.is_empty() {
+                batches.push(Batch {
+                    run: control.id,
+                    log: Arc::clone(log),
+                    records,
+                });
+            }
+        }
+    }
+    if batches.is_empty() {
+        return;
+    }
+    let rows = batches.iter().map(|batch| RunRecords {
+        run: batch.run,
+        records: batch
+            .records
+            .iter()
+            .map(|record| stored::record(record))
+            .collect(),
+    });
+    if let Err(error) = registry.parts.store.append_records(rows.collect()).await {
+        tracing::error!(%error, "records could not be saved; they are tried again");
+        for batch in batches {
+            batch.log.put_back(batch.records);
+        }
+    }
+}
+
+/// Gives back the memory of logs and frames that nobody needs.
+fn sweep(registry: &RunRegistry) {
+    for slot in registry.all() {
+        let mut state = slot.lock();
+        state.drop_idle_log();
+        if let Some(log) = &state.log {
+            log.trim();
+        }
+    }
+}

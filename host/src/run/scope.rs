@@ -1,0 +1,172 @@
+//! What an agent holds of its run: the host's side of every call it makes.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::Bytes;
+use plugin_api::abi::import::{Answer, ServiceFailure, Sink};
+use plugin_api::{EventRef, ServiceErrorCode};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::items::Items;
+use super::services::RunServices;
+use super::subagent::Subagent;
+use crate::plugin::{Agent, RunHost};
+
+/// The most requests that one agent may have open at a time.
+const MAX_REQUESTS: usize = 256;
+
+/// One agent in a run: the run's own, or a subagent.
+pub(super) struct Scope {
+    this: Weak<Self>,
+    services: Arc<RunServices>,
+    agent: Arc<Agent>,
+    images: Vec<Bytes>,
+    slow: Arc<Notify>,
+    /// What makes it a subagent; `None` for the run's own agent.
+    sub: Option<Subagent>,
+    /// Cancelled when the agent's part is over.
+    over: CancellationToken,
+    requests: Mutex<HashMap<u64, CancellationToken>>,
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("agent", &self.agent.name())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Scope {
+    /// The scope of the run's own agent.
+    pub(super) fn root(
+        services: &Arc<RunServices>,
+        agent: Arc<Agent>,
+        images: Vec<Bytes>,
+        slow: Arc<Notify>,
+    ) -> Arc<Self> {
+        let over = services.live.control.over.clone();
+        Self::new(services, agent, images, slow, None, over)
+    }
+
+    /// The scope of a subagent; it is over when `over` is cancelled.
+    pub(super) fn sub(
+        services: &Arc<RunServices>,
+        agent: Arc<Agent>,
+        slow: Arc<Notify>,
+        sub: Subagent,
+        over: CancellationToken,
+    ) -> Arc<Self> {
+        Self::new(services, agent, Vec::new(), slow, Some(sub), over)
+    }
+
+    fn new(
+        services: &Arc<RunServices>,
+        agent: Arc<Agent>,
+        images: Vec<Bytes>,
+        slow: Arc<Notify>,
+        sub: Option<Subagent>,
+        over: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            services: Arc::clone(services),
+            agent,
+            images,
+            slow,
+            sub,
+            over,
+            requests: Mutex::default(),
+        })
+    }
+
+    pub(super) fn services(&self) -> &Arc<RunServices> {
+        &self.services
+    }
+
+    pub(super) fn agent(&self) -> &Arc<Agent> {
+        &self.agent
+    }
+
+    pub(super) fn subagent(&self) -> Option<&Subagent> {
+        self.sub.as_ref()
+    }
+
+    /// How deep the agent is nested; 0 for the run's own.
+    pub(super) fn depth(&self) -> u32 {
+        self.sub.as_ref().map_or(0, |sub| sub.depth)
+    }
+
+    /// The name that the stream gives the agent's tool calls; `None` for the run's own.
+    pub(super) fn stream_name(&self) -> Option<&str> {
+        self.sub.as_ref().map(|_| self.agent.name())
+    }
+
+    fn requests(&self) -> std::sync::MutexGuard<'_, HashMap<u64, CancellationToken>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a request; the token is cancelled with it.
+    fn open(&self, id: u64) -> Result<CancellationToken, ServiceFailure> {
+        let mut requests = self.requests();
+        if requests.len() >= MAX_REQUESTS {
+            let text = format!("more than {MAX_REQUESTS} requests are open");
+            return Err(ServiceFailure::failed(ServiceErrorCode::TooLarge, text));
+        }
+        if requests.contains_key(&id) {
+            let text = format!("request {id} is open already");
+            return Err(ServiceFailure::failed(ServiceErrorCode::Invalid, text));
+        }
+        let token = self.over.child_token();
+        requests.insert(id, token.clone());
+        Ok(token)
+    }
+}
+
+impl RunHost for Scope {
+    fn emit(&self, event: EventRef<'_>) -> Answer {
+        if self.over.is_cancelled() {
+            return Answer::Stop;
+        }
+        match &self.sub {
+            None => self.services.live.emit(event, None, &self.slow),
+            Some(sub) => sub.emit(event, self.agent.name(), &self.services.live, &self.slow),
+        }
+    }
+
+    fn request(&self, id: u64, method: &str, params: &str, sink: Sink) {
+        let Some(this) = self.this.upgrade() else {
+            return;
+        };
+        let cancel = match self.open(id) {
+            Ok(cancel) => cancel,
+            Err(failure) => return sink.done(Err(failure)),
+        };
+        let (method, params) = (method.to_owned(), params.to_owned());
+        let serve = async move {
+            let queue = Arc::default();
+            let items = Items::new(sink, Arc::clone(&queue));
+            let work = async {
+                let answer = this.serve(&method, &params, &queue, &cancel).await;
+                this.requests().remove(&id);
+                answer
+            };
+            items.serve(work).await;
+        };
+        self.services.tasks.spawn_on(serve, &self.services.runtime);
+    }
+
+    fn cancel(&self, id: u64) {
+        if let Some(token) = self.requests().get(&id) {
+            token.cancel();
+        }
+    }
+
+    fn image(&self, handle: u64) -> Option<Arc<[u8]>> {
+        let image = self.images.get(usize::try_from(handle).ok()?)?;
+        Some(Arc::from(&image[..]))
+    }
+}
