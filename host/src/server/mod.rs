@@ -1,1 +1,49 @@
-//! To be written.
+//! The server: routes, the upgrade to a WebSocket, and the drain.
+//!
+//! In reading order: [`host`] (what serves, put together), [`serve`] (listening and ending), [`socket`] (one
+//! WebSocket), [`auth`] and [`origin`] (who may).
+
+pub mod auth;
+pub mod documents;
+pub mod host;
+pub mod origin;
+pub mod socket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+pub use host::{Host, HostError, InForce};
+
+/// The routes of a host.
+pub fn router(host: Arc<Host>) -> Router {
+    Router::new()
+        .route("/ws/sessions/{session_id}", get(socket::upgrade))
+        .with_state(host)
+}
+
+/// Serves on `listener` until `shutdown` completes, then ends the host: runs in progress get `drain` to end.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub async fn serve(
+    host: Arc<Host>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    drain: Duration,
+) -> std::io::Result<()> {
+    let ending = {
+        let host = Arc::clone(&host);
+        async move {
+            shutdown.await;
+            host.shut_down(drain).await;
+        }
+    };
+    axum::serve(listener, router(host))
+        .with_graceful_shutdown(ending)
+        .await
+}

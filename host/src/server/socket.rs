@@ -1,0 +1,290 @@
+//! One WebSocket: its reader, its writer, its timers. What is said on it is [`Connection`]'s.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::SinkExt;
+use tokio::time::{Instant, sleep_until, timeout};
+use tungstenite::error::CapacityError;
+
+use super::auth::{self, BEARER_PROTOCOL};
+use super::host::Host;
+use super::origin;
+use crate::config::Config;
+use crate::connection::{ClientFrame, Connection, ConnectionContext, ConnectionLimits};
+use crate::guard::ImageLimits;
+use crate::protocol::server::{ControlFrame, HEARTBEAT};
+use crate::protocol::{CloseCode, errors};
+use crate::session::{Owner, SessionId};
+
+/// Read buffer of a connection, in bytes: client messages are short, and idle connections many.
+const READ_BUFFER: usize = 2 * 1024;
+
+/// How much is collected before it is written, in bytes.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// How long one write may stall before the client counts as too slow (fixed by the wire contract).
+const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// How much is written under one such bound, in bytes.
+const WRITE_PIECE: usize = 256 * 1024;
+
+/// How long the other side may take to answer a close.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// When a client that is sent away should come back.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// `GET /ws/sessions/{session_id}`. Every refusal completes the upgrade first, since a browser cannot see an
+/// HTTP status.
+pub async fn upgrade(
+    State(host): State<Arc<Host>>,
+    Path(session): Path<String>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let in_force = host.in_force();
+    let limit = in_force.config.limits.frame_bytes;
+    let admitted = admit(&host, &in_force.config, &session, &headers).await;
+    let token = host.connections.token();
+    upgrade
+        .protocols([BEARER_PROTOCOL])
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        // A frame somewhat over the limit is read to its end, so that its sender gets the answer and not a
+        // connection reset in the middle of its own sending.
+        .max_frame_size(limit.saturating_mul(2))
+        .max_message_size(limit.saturating_mul(2))
+        .on_upgrade(move |socket| async move {
+            let mut link = Link::new(socket);
+            let close = match admitted {
+                Ok(admitted) => converse(&mut link, &host, admitted).await,
+                Err(close) => Some(close),
+            };
+            if let Some(close) = close {
+                link.close(close).await;
+            }
+            drop(token);
+        })
+}
+
+struct Admitted {
+    owner: Owner,
+    session: SessionId,
+}
+
+async fn admit(
+    host: &Host,
+    config: &Config,
+    session: &str,
+    headers: &HeaderMap,
+) -> Result<Admitted, CloseCode> {
+    if !origin::is_allowed(&config.server.origins, headers) {
+        return Err(CloseCode::NotAllowed);
+    }
+    let owner =
+        auth::authenticate(&config.auth, headers).map_err(|_| CloseCode::NotAuthenticated)?;
+    if host.closing.is_cancelled() || host.connections.is_closed() {
+        return Err(CloseCode::Draining { retry: RETRY });
+    }
+    if host.connections.len() >= config.server.max_connections {
+        return Err(CloseCode::TooManyConnections);
+    }
+    let session = session.parse().map_err(|_| CloseCode::SessionNotFound)?;
+    match host.store.get(&owner, session).await {
+        Ok(_) => Ok(Admitted { owner, session }),
+        Err(error) => {
+            tracing::debug!(%session, %error, "no such session for this client");
+            Err(CloseCode::SessionNotFound)
+        }
+    }
+}
+
+/// Serves the client until it leaves or must go; answers with what to close.
+async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Option<CloseCode> {
+    let in_force = host.in_force();
+    let config = &in_force.config;
+    let context = ConnectionContext {
+        store: Arc::clone(&host.store),
+        owner: admitted.owner,
+        uploads: host.uploads.of(admitted.session),
+        limits: limits(config),
+    };
+    let (heartbeat, frame_bytes) = (config.heartbeat.interval, config.limits.frame_bytes);
+    drop(in_force);
+    let session = host.registry.open(admitted.session);
+    let mut out = Vec::new();
+    let mut connection = Connection::open(context, session, &mut out).await;
+    loop {
+        if let Err(end) = link.write(&mut out).await {
+            return end;
+        }
+        tokio::select! {
+            // Each arm can lose the race without losing anything: a frame is taken whole or stays in the
+            // socket, the log keeps what was not read, and the rest are states.
+            received = link.socket.recv() => match received {
+                Some(Ok(Message::Text(text))) if text.len() > frame_bytes => {
+                    return link.too_large(frame_bytes).await;
+                }
+                Some(Ok(Message::Binary(data))) if data.len() > frame_bytes => {
+                    return link.too_large(frame_bytes).await;
+                }
+                Some(Ok(Message::Text(text))) => {
+                    connection.receive(ClientFrame::Text(text.as_str().to_owned()), &mut out).await;
+                }
+                Some(Ok(Message::Binary(_))) => connection.receive(ClientFrame::Binary, &mut out).await,
+                // The library answers pings by itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_))) | None => return None,
+                Some(Err(error)) if is_too_large(&error) => return link.too_large(frame_bytes).await,
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "connection lost");
+                    return None;
+                }
+            },
+            () = connection.ready() => {
+                if let Err(trimmed) = connection.pump(&mut out).await {
+                    tracing::info!(session = %connection.session().id(), %trimmed, "client too slow");
+                    return Some(CloseCode::TooSlow);
+                }
+            }
+            () = sleep_until(link.last_sent + heartbeat) => out.push(Bytes::from_static(HEARTBEAT.as_bytes())),
+            () = connection.session().gone() => {
+                return link.finish(&mut connection, out, CloseCode::SessionNotFound).await;
+            }
+            () = host.closing.cancelled() => {
+                return link.finish(&mut connection, out, CloseCode::Draining { retry: RETRY }).await;
+            }
+        }
+    }
+}
+
+fn limits(config: &Config) -> ConnectionLimits {
+    let limits = &config.limits;
+    ConnectionLimits {
+        images: ImageLimits {
+            count: limits.images,
+            bytes: limits.image_bytes,
+            total: limits.images_total_bytes,
+        },
+        json_depth: limits.json_depth,
+        waiting_bytes: limits.frame_bytes.saturating_mul(2),
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if let Some(tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. })) =
+            error.downcast_ref()
+        {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// The writing side of a socket.
+struct Link {
+    socket: WebSocket,
+    last_sent: Instant,
+}
+
+impl Link {
+    fn new(socket: WebSocket) -> Self {
+        Self {
+            socket,
+            last_sent: Instant::now(),
+        }
+    }
+
+    /// Writes all frames and flushes once. `Err` holds what to close with, if the client can still be told.
+    async fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Option<CloseCode>> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let mut frames = frames.drain(..).peekable();
+        while frames.peek().is_some() {
+            let piece = async {
+                let mut bytes = 0;
+                while bytes < WRITE_PIECE
+                    && let Some(frame) = frames.next()
+                {
+                    bytes += frame.len();
+                    let text = Utf8Bytes::try_from(frame).map_err(axum::Error::new)?;
+                    self.socket.feed(Message::Text(text)).await?;
+                }
+                self.socket.flush().await
+            };
+            match timeout(WRITE_STALL, piece).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "connection lost");
+                    return Err(None);
+                }
+                Err(_) => return Err(Some(CloseCode::TooSlow)),
+            }
+        }
+        drop(frames);
+        self.last_sent = Instant::now();
+        Ok(())
+    }
+
+    /// Writes what the run has left for the client, then answers `close`.
+    async fn finish(
+        &mut self,
+        connection: &mut Connection,
+        mut out: Vec<Bytes>,
+        close: CloseCode,
+    ) -> Option<CloseCode> {
+        loop {
+            match connection.pump(&mut out).await {
+                Ok(more) => {
+                    if let Err(end) = self.write(&mut out).await {
+                        return end;
+                    }
+                    if !more {
+                        return Some(close);
+                    }
+                }
+                Err(_) => return Some(CloseCode::TooSlow),
+            }
+        }
+    }
+
+    async fn too_large(&mut self, limit: usize) -> Option<CloseCode> {
+        let answer = ControlFrame::Error {
+            message: errors::frame_too_large(limit),
+        };
+        let mut out = vec![match answer.encode_v1() {
+            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+            Cow::Owned(text) => Bytes::from(text),
+        }];
+        match self.write(&mut out).await {
+            Ok(()) => Some(CloseCode::FrameTooLarge),
+            Err(end) => end,
+        }
+    }
+
+    /// Closes, and gives the client a moment to read what it was sent before the connection goes.
+    async fn close(&mut self, close: CloseCode) {
+        let frame = CloseFrame {
+            code: close.code(),
+            reason: Utf8Bytes::from(close.reason().as_ref()),
+        };
+        let closing = async {
+            self.socket.send(Message::Close(Some(frame))).await?;
+            while let Some(Ok(_)) = self.socket.recv().await {}
+            Ok::<(), axum::Error>(())
+        };
+        // A client that does not answer, or is gone, needs no more care.
+        let _ = timeout(CLOSE_WAIT, closing).await;
+    }
+}
