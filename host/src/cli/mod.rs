@@ -1,1 +1,125 @@
-//! To be written.
+//! The command line, one file a subcommand.
+//!
+//! Exit codes: 0 when done, 1 when something failed, 2 when the call itself was wrong. What a program reads goes
+//! to standard output, everything for people to standard error.
+
+mod check;
+mod plugin;
+mod schema;
+mod serve;
+mod telemetry;
+mod worker;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Loader};
+
+/// Hosts AI-agent plugins behind one streaming WebSocket protocol.
+#[derive(Debug, Parser)]
+#[command(name = "roundhouse", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve agents until told to end. This is also what happens without a subcommand.
+    Serve(ConfigArgs),
+    /// Check the configuration and the plugins that it names, and tell every fault.
+    Check(ConfigArgs),
+    /// Look at plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
+    /// Print a published schema.
+    Schema(schema::SchemaArgs),
+    /// Open libraries on behalf of another command.
+    #[command(hide = true)]
+    Worker(worker::WorkerArgs),
+}
+
+/// Which configuration, and what overrides it.
+#[derive(Args, Clone, Debug, Default)]
+struct ConfigArgs {
+    /// Configuration file, read after `config/roundhouse.toml` and before the environment.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on, such as 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Data folder.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Which log lines to write, such as `info` or `roundhouse_host=debug`.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl ConfigArgs {
+    fn load(&self) -> anyhow::Result<Config> {
+        let mut loader = Loader::from_process();
+        if let Some(file) = &self.config {
+            loader = loader.file(file);
+        }
+        if let Some(listen) = &self.listen {
+            loader = loader.flag("--listen", "server.listen", listen.as_str());
+        }
+        if let Some(data) = &self.data {
+            let data = data
+                .to_str()
+                .ok_or_else(|| anyhow::anyhow!("--data: the path is not UTF-8"))?;
+            loader = loader.flag("--data", "storage.path", data);
+        }
+        if let Some(log) = &self.log {
+            loader = loader.flag("--log", "log.filter", log.as_str());
+        }
+        Ok(loader.load()?)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli
+        .command
+        .unwrap_or_else(|| Command::Serve(ConfigArgs::default()))
+    {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Plugin(command) => plugin::run(command),
+        Command::Schema(args) => schema::run(&args),
+        Command::Worker(args) => worker::run(args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}", in_full(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with all its causes, one a line, without repeating what a cause's text already holds.
+fn in_full(error: &anyhow::Error) -> String {
+    let mut text = format!("roundhouse: {error}");
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\n  caused by: {cause}");
+        }
+    }
+    text
+}
+
+/// A runtime for a command that is not `serve`.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()?)
+}

@@ -1,0 +1,36 @@
+//! `roundhouse schema`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use crate::server::documents;
+
+#[derive(Args, Debug)]
+pub(super) struct SchemaArgs {
+    /// Which one.
+    which: Which,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Which {
+    /// JSON Schema of what clients send.
+    Client,
+    /// JSON Schema of what clients get.
+    Server,
+    /// JSON Schema of the configuration.
+    Config,
+}
+
+pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<ExitCode> {
+    let document: Value = match args.which {
+        Which::Client => documents::client(),
+        Which::Server => documents::server(),
+        Which::Config => documents::config(),
+    };
+    let text = crate::protocol::schema::schema_text(&document);
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

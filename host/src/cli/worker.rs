@@ -1,0 +1,222 @@
+//! Opening libraries in a process of its own, so that one that crashes takes no command with it.
+//!
+//! The command starts this binary again as `roundhouse worker …` and reads one JSON value from its standard output.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigArgs, runtime};
+use crate::config::LibraryFile;
+use crate::plugin::{self, CatalogError, ComponentInfo, PluginState, SearchPath};
+
+/// How long the other process may take. Plugins have bounds of their own, well below it.
+const TIME: Duration = Duration::from_secs(120);
+
+/// How long plugins that were only checked may take to end.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(10);
+
+#[derive(Args, Debug)]
+pub(super) struct WorkerArgs {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Load the plugins of a configuration.
+    Load(ConfigArgs),
+    /// Read what a library says of itself.
+    Inspect { library: String },
+}
+
+/// A plugin of a configuration, and what became of it.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct PluginReport {
+    pub(super) name: String,
+    pub(super) file: PathBuf,
+    pub(super) required: bool,
+    /// What is wrong; empty for a plugin that loaded.
+    pub(super) faults: Vec<String>,
+    pub(super) version: String,
+    pub(super) components: Vec<String>,
+}
+
+/// What loading a configuration's plugins came to.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum LoadReport {
+    /// The host would start.
+    Loaded(Vec<PluginReport>),
+    /// It would not.
+    Failed(Vec<String>),
+}
+
+/// Does the work, in the other process.
+pub(super) fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
+    let staging = tempfile::tempdir()?;
+    let json = match args.task {
+        Task::Load(config) => serde_json::to_string(&load(config, staging.path())?)?,
+        Task::Inspect { library } => {
+            let inspection = plugin::inspect(
+                &library_file(&library),
+                &SearchPath::with_defaults(&[]),
+                staging.path(),
+            )?;
+            serde_json::to_string(&inspection)?
+        }
+    };
+    std::io::stdout().lock().write_all(json.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A path if it looks like one, otherwise a name that is searched for.
+fn library_file(text: &str) -> LibraryFile {
+    let path = Path::new(text);
+    if path.extension().is_some() || path.components().count() > 1 {
+        LibraryFile::Path(path.to_owned())
+    } else {
+        LibraryFile::Bare(text.to_owned())
+    }
+}
+
+fn load(args: ConfigArgs, data: &Path) -> anyhow::Result<LoadReport> {
+    let mut config = args.load()?;
+    // A host may be running on the configured folder; its staged libraries are left alone.
+    config.storage.path = data.to_owned();
+    runtime()?.block_on(async {
+        let catalog = match plugin::load(&config).await {
+            Ok(catalog) => catalog,
+            Err(CatalogError::Plugins(faults)) => {
+                return Ok(LoadReport::Failed(
+                    faults.0.iter().map(ToString::to_string).collect(),
+                ));
+            }
+            Err(error) => bail!(error),
+        };
+        let reports = catalog.plugins().into_iter().map(|status| {
+            let (version, components, faults) = match status.state {
+                PluginState::Loaded {
+                    version,
+                    components,
+                    ..
+                } => (version, names(&components), Vec::new()),
+                PluginState::Failed { reasons } => (String::new(), Vec::new(), reasons),
+            };
+            PluginReport {
+                name: status.name,
+                file: status.file,
+                required: status.required,
+                faults,
+                version,
+                components,
+            }
+        });
+        let report = LoadReport::Loaded(reports.collect());
+        catalog.shutdown(SHUTDOWN_TIME).await;
+        Ok(report)
+    })
+}
+
+/// Components for people: kind and name.
+pub(super) fn names(components: &[ComponentInfo]) -> Vec<String> {
+    let name = |component: &ComponentInfo| {
+        let unsupported = if component.supported {
+            ""
+        } else {
+            " (not supported by this host)"
+        };
+        format!("{} {}{unsupported}", component.kind, component.name)
+    };
+    components.iter().map(name).collect()
+}
+
+/// Has another process load the plugins of the configuration that `args` name.
+pub(super) fn load_elsewhere(args: &ConfigArgs) -> anyhow::Result<LoadReport> {
+    let mut command = vec!["load".into()];
+    let mut push = |flag: &str, value: Option<std::ffi::OsString>| {
+        if let Some(value) = value {
+            command.extend([flag.into(), value]);
+        }
+    };
+    push(
+        "--config",
+        args.config.as_ref().map(|path| path.as_os_str().to_owned()),
+    );
+    push("--listen", args.listen.as_ref().map(Into::into));
+    push(
+        "--data",
+        args.data.as_ref().map(|path| path.as_os_str().to_owned()),
+    );
+    push("--log", args.log.as_ref().map(Into::into));
+    elsewhere(&command, "loading the plugins")
+}
+
+/// Has another process read what `library` says of itself.
+pub(super) fn inspect_elsewhere<T: DeserializeOwned>(library: &str) -> anyhow::Result<T> {
+    elsewhere(
+        &["inspect".into(), library.into()],
+        &format!("opening {library}"),
+    )
+}
+
+fn elsewhere<T: DeserializeOwned>(task: &[std::ffi::OsString], doing: &str) -> anyhow::Result<T> {
+    let mut child = Command::new(std::env::current_exe().context("the path of this binary")?)
+        .arg("worker")
+        .args(task)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("the process that opens libraries could not be started")?;
+    let mut out = child.stdout.take().context("its standard output")?;
+    let mut err = child.stderr.take().context("its standard error")?;
+    let read_out = std::thread::spawn(move || std::io::read_to_string(&mut out));
+    let read_err = std::thread::spawn(move || std::io::read_to_string(&mut err));
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if begun.elapsed() > TIME {
+            child.kill()?;
+            child.wait()?;
+            bail!("{doing} took more than {} s and was ended", TIME.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let joined = |thread: std::thread::JoinHandle<std::io::Result<String>>| {
+        thread.join().ok().and_then(Result::ok)
+    };
+    let (out, err) = (
+        joined(read_out).unwrap_or_default(),
+        joined(read_err).unwrap_or_default(),
+    );
+    if !status.success() {
+        bail!("{}", what_happened(status, &err, doing));
+    }
+    serde_json::from_str(&out).with_context(|| format!("{doing}: the answer of the other process"))
+}
+
+/// What a failed process says, or what ended it.
+fn what_happened(status: ExitStatus, err: &str, doing: &str) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    let said = err
+        .trim()
+        .strip_prefix("roundhouse: ")
+        .unwrap_or(err.trim());
+    match status.signal() {
+        Some(signal) if said.is_empty() => {
+            format!("{doing} crashed the process that did it (signal {signal})")
+        }
+        Some(signal) => {
+            format!("{doing} crashed the process that did it (signal {signal}); it said: {said}")
+        }
+        None => said.to_owned(),
+    }
+}
