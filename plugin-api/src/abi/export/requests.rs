@@ -55,19 +55,36 @@ fn send(
     events: Option<mpsc::Sender<Event>>,
 ) -> Result<(Withdraw, oneshot::Receiver<Result<String, ServiceError>>), ServiceError> {
     let params = serde_json::to_string(params).map_err(|error| {
-        ServiceError::new(ServiceErrorCode::Invalid, format!("parameters of {method}: {error}"))
+        ServiceError::new(
+            ServiceErrorCode::Invalid,
+            format!("parameters of {method}: {error}"),
+        )
     })?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let (answer, answered) = oneshot::channel();
-    open().insert(number, Open { scope: scope.id(), answer, events });
-    let mut withdraw = Withdraw { number, scope: scope.id(), host: scope.host(), sent: false };
+    open().insert(
+        number,
+        Open {
+            scope: scope.id(),
+            answer,
+            events,
+        },
+    );
+    let mut withdraw = Withdraw {
+        number,
+        scope: scope.id(),
+        host: scope.host(),
+        sent: false,
+    };
     let sink = RhSink {
         size: size_of::<RhSink>(),
         ctx: std::ptr::without_provenance_mut::<c_void>(number),
         item: Some(item),
         done: Some(done),
     };
-    let taken = scope.host().request(scope.id(), number as u64, method, &params, &sink);
+    let taken = scope
+        .host()
+        .request(scope.id(), number as u64, method, &params, &sink);
     if taken == STOP {
         scope.mark_stopped();
         return Err(cancelled());
