@@ -77,7 +77,7 @@ pub(super) unsafe fn read<T: Sized_>(from: *const T) -> Result<T, BorrowError> {
         // SAFETY: by contract there are `size` bytes, so a whole T.
         return Ok(unsafe { from.read() });
     }
-    if size < size_of::<usize>() || size > isize::MAX as usize {
+    if size < size_of::<usize>() {
         return Err(BorrowError::Size);
     }
     let mut value = MaybeUninit::<T>::zeroed();

@@ -177,6 +177,8 @@ where
             }
         }
     };
+    // Without a budget: work that never rests uses up the task's, and then a timer is never ready.
+    let overdue = tokio::task::coop::unconstrained(overdue);
     tokio::select! {
         biased;
         ending = work => ending,

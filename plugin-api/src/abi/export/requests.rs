@@ -54,6 +54,9 @@ fn send(
     params: &impl Serialize,
     events: Option<mpsc::Sender<Event>>,
 ) -> Result<(Withdraw, oneshot::Receiver<Result<String, ServiceError>>), ServiceError> {
+    if scope.is_over() {
+        return Err(cancelled());
+    }
     let params = serde_json::to_string(params).map_err(|error| {
         ServiceError::new(
             ServiceErrorCode::Invalid,
@@ -86,7 +89,7 @@ fn send(
         .host()
         .request(scope.id(), number as u64, method, &params, &sink);
     if taken == STOP {
-        scope.mark_stopped();
+        scope.mark_over();
         return Err(cancelled());
     }
     if taken < 0 {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,12 +22,19 @@ const SLOW_WAIT: Duration = Duration::from_secs(5);
 /// The runs and calls in progress, by scope, for `stop`, `cancel` and `resume`.
 static LIVE: LazyLock<RwLock<HashMap<u64, Arc<Scope>>>> = LazyLock::new(RwLock::default);
 
+const RUNNING: u8 = 0;
+/// Asked to stop.
+const STOPPING: u8 = 1;
+/// Ended: nothing of it crosses any more.
+const OVER: u8 = 2;
+
 /// What the library holds of the host for one run, call or instance.
 #[derive(Debug)]
 pub struct Scope {
     id: u64,
     host: &'static Host,
-    stopped: AtomicBool,
+    /// [`RUNNING`], [`STOPPING`] or [`OVER`]; only grows.
+    state: AtomicU8,
     stop: Notify,
     /// Counts the calls of `resume`, so that one between an `emit` and the wait for it is not lost.
     resumes: AtomicU64,
@@ -39,7 +46,7 @@ impl Scope {
         Arc::new(Self {
             id,
             host,
-            stopped: AtomicBool::new(false),
+            state: AtomicU8::new(RUNNING),
             stop: Notify::new(),
             resumes: AtomicU64::new(0),
             resume: Notify::new(),
@@ -56,6 +63,9 @@ impl Scope {
 
     /// The author's `emit`. The host gets the event on the first poll.
     pub(crate) async fn emit(&self, event: &Event) -> Result<(), EmitError> {
+        if self.is_over() {
+            return Err(EmitError::Stopped);
+        }
         // Read before the event goes out: a `resume` that answers it is then always a change.
         let resumes = self.resumes.load(Ordering::Acquire);
         let answer = event.with_parts(|parts| self.host.emit(self.id, parts));
@@ -75,7 +85,7 @@ impl Scope {
     fn refusal(&self, answer: i32) -> EmitError {
         match answer {
             STOP => {
-                self.mark_stopped();
+                self.mark_over();
                 EmitError::Stopped
             }
             ERR_INVALID => EmitError::Invalid,
@@ -113,13 +123,17 @@ impl Scope {
             json: &json,
             ..EventRef::default()
         };
-        if self.host.emit(self.id, event) == STOP {
-            self.mark_stopped();
+        if !self.is_over() && self.host.emit(self.id, event) == STOP {
+            self.mark_over();
         }
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
+        self.state.load(Ordering::Acquire) != RUNNING
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.state.load(Ordering::Acquire) == OVER
     }
 
     pub(crate) async fn stopped(&self) {
@@ -133,9 +147,18 @@ impl Scope {
         }
     }
 
-    /// The scope was asked to stop, or turned out to be over.
-    pub(super) fn mark_stopped(&self) {
-        if !self.stopped.swap(true, Ordering::AcqRel) {
+    /// The scope was asked to stop.
+    fn mark_stopping(&self) {
+        self.mark(STOPPING);
+    }
+
+    /// The scope has ended, or turned out to be over.
+    pub(super) fn mark_over(&self) {
+        self.mark(OVER);
+    }
+
+    fn mark(&self, state: u8) {
+        if self.state.fetch_max(state, Ordering::AcqRel) == RUNNING {
             self.stop.notify_waiters();
         }
     }
@@ -146,11 +169,14 @@ impl Scope {
     }
 
     pub(crate) fn image(&self, handle: u64) -> Result<Vec<u8>, ImageError> {
+        if self.is_over() {
+            return Err(ImageError::Stopped);
+        }
         self.host
             .image(self.id, handle)
             .map_err(|answer| match answer {
                 STOP => {
-                    self.mark_stopped();
+                    self.mark_over();
                     ImageError::Stopped
                 }
                 _ => ImageError::Unavailable(handle),
@@ -179,7 +205,7 @@ impl Live {
             .insert(scope.id, Arc::clone(&scope));
         // The host never gives a scope twice; if it did, the earlier one could no longer be reached.
         if let Some(earlier) = replaced {
-            earlier.mark_stopped();
+            earlier.mark_over();
         }
         Self(scope)
     }
@@ -190,7 +216,7 @@ impl Drop for Live {
         LIVE.write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.0.id);
-        self.0.mark_stopped();
+        self.0.mark_over();
         requests::end_scope(self.0.id);
     }
 }
@@ -205,7 +231,7 @@ fn live(scope: u64) -> Option<Arc<Scope>> {
 /// `stop` and `cancel`: nothing happens for a scope that is over.
 pub(super) fn stop(scope: u64) {
     if let Some(scope) = live(scope) {
-        scope.mark_stopped();
+        scope.mark_stopping();
     }
 }
 

@@ -9,6 +9,7 @@ use super::component::{AgentFns, Shutdown, ToolsetFns};
 
 /// An instance as its library names it. Means nothing to anybody else.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(transparent)]
 pub struct InstancePtr(NonNull<c_void>);
 
 // SAFETY: only ever handed back to the library, whose functions may by contract be called from any thread.

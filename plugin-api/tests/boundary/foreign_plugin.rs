@@ -1,0 +1,778 @@
+//! The host's functions, called by a plugin that does it wrong; and descriptors of all sorts.
+
+use std::ffi::c_void;
+use std::mem::offset_of;
+use std::ptr::{from_ref, null, null_mut, without_provenance_mut};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use plugin_api::abi::import::{
+    Answer, Completion, ComponentKind, DescribeError, DescriptorError, EventRef, FailureKind,
+    HostLibrary, InitError, LogLine, MapFault, PluginDescriptor, Sink, Verdict, read_descriptor,
+};
+use plugin_api::abi::types::*;
+use plugin_api::{Event, EventKinds};
+
+use crate::host::TestHost;
+
+const EMPTY: RhStr = RhStr {
+    ptr: null(),
+    len: 0,
+};
+
+const fn lend(text: &str) -> RhStr {
+    RhStr {
+        ptr: text.as_ptr(),
+        len: text.len(),
+    }
+}
+
+static HOST: AtomicPtr<RhHost> = AtomicPtr::new(null_mut());
+
+unsafe extern "C" fn init(host: *const RhHost) -> i32 {
+    HOST.store(host.cast_mut(), Ordering::Release);
+    OK
+}
+
+unsafe extern "C" fn refuse(_: *const RhHost) -> i32 {
+    -9
+}
+
+unsafe extern "C" fn describe(out: RhWriter) -> i32 {
+    // SAFETY: the writer of this call.
+    unsafe { (out.write)(out.ctx, lend("{\"summary\":")) };
+    // SAFETY: as above.
+    unsafe { (out.write)(out.ctx, EMPTY) };
+    // SAFETY: as above.
+    unsafe { (out.write)(out.ctx, lend("\"in pieces\",\"news\":1}")) }
+}
+
+unsafe extern "C" fn describe_nothing(_: RhWriter) -> i32 {
+    OK
+}
+
+unsafe extern "C" fn describe_badly(out: RhWriter) -> i32 {
+    assert_eq!(
+        // SAFETY: null is what the host must refuse.
+        unsafe {
+            (out.write)(
+                out.ctx,
+                RhStr {
+                    ptr: null(),
+                    len: 1,
+                },
+            )
+        },
+        ERR_INVALID
+    );
+    assert_eq!(
+        // SAFETY: a length that the host must refuse before it reads.
+        unsafe {
+            (out.write)(
+                out.ctx,
+                RhStr {
+                    ptr: b"x".as_ptr(),
+                    len: usize::MAX,
+                },
+            )
+        },
+        ERR_TOO_LARGE
+    );
+    // SAFETY: bytes of this program.
+    unsafe {
+        (out.write)(
+            out.ctx,
+            RhStr {
+                ptr: b"\xff".as_ptr(),
+                len: 1,
+            },
+        )
+    }
+}
+
+const PLUGIN: RhPlugin = RhPlugin {
+    size: size_of::<RhPlugin>(),
+    abi_minor: 0,
+    min_host_minor: 0,
+    flags: PLUGIN_PANIC_ABORT | 0xff00,
+    component_count: 0,
+    components: null(),
+    name: lend("foreign"),
+    version: lend("2"),
+    built_with: EMPTY,
+    init: Some(init),
+    set_log_level: None,
+};
+
+const COMPONENT: RhComponent = RhComponent {
+    size: size_of::<RhComponent>(),
+    kind: 77,
+    reserved: 0,
+    name: lend("thing"),
+    describe: Some(describe),
+    vtable: null(),
+};
+
+fn read(plugin: &RhPlugin) -> Result<PluginDescriptor, DescriptorError> {
+    // SAFETY: what it points to is static, or wrong in a way that the reader must find.
+    unsafe { read_descriptor(from_ref(plugin)) }
+}
+
+fn read_with(components: &[*const RhComponent]) -> Result<PluginDescriptor, DescriptorError> {
+    let component_count = u32::try_from(components.len()).unwrap();
+    read(&RhPlugin {
+        component_count,
+        components: components.as_ptr(),
+        ..PLUGIN
+    })
+}
+
+fn problem(result: Result<PluginDescriptor, DescriptorError>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn a_descriptor_is_read_as_far_as_it_goes() {
+    // SAFETY: null is what it must refuse.
+    assert!(problem(unsafe { read_descriptor(null()) }).ends_with("it: null pointer"));
+    assert!(
+        // SAFETY: misaligned, which it must refuse before it reads.
+        problem(unsafe { read_descriptor(without_provenance_mut(12_345)) })
+            .ends_with("misaligned pointer")
+    );
+    for size in [0, 7, usize::MAX] {
+        let result = read(&RhPlugin { size, ..PLUGIN });
+        assert!(result.is_ok() == (size == usize::MAX), "{size}: {result:?}");
+    }
+    let short = RhPlugin {
+        size: offset_of!(RhPlugin, init),
+        ..PLUGIN
+    };
+    assert!(problem(read(&short)).ends_with("it has no `init`"));
+    let without_level = RhPlugin {
+        size: offset_of!(RhPlugin, set_log_level),
+        ..PLUGIN
+    };
+    let plugin = read(&without_level).unwrap();
+    assert!(plugin.panic_abort);
+    assert_eq!(
+        (
+            plugin.name.as_str(),
+            plugin.version.as_str(),
+            plugin.components.len()
+        ),
+        ("foreign", "2", 0)
+    );
+}
+
+#[test]
+fn a_plugin_for_a_newer_host_is_refused_with_both_versions() {
+    let newer = RhPlugin {
+        abi_minor: 7,
+        min_host_minor: 5,
+        built_with: lend("sdk 9"),
+        ..PLUGIN
+    };
+    assert_eq!(
+        problem(read(&newer)),
+        "the library (foreign 2, built with sdk 9) has plugin interface 0.7 and needs a host with 0.5 or later; \
+         this host has 0.0"
+    );
+    // One that merely knows more is welcome.
+    assert!(
+        read(&RhPlugin {
+            abi_minor: 7,
+            ..PLUGIN
+        })
+        .is_ok()
+    );
+}
+
+#[test]
+fn a_descriptor_of_garbage_is_refused() {
+    let bad = RhStr {
+        ptr: b"\xff".as_ptr(),
+        len: 1,
+    };
+    assert!(
+        problem(read(&RhPlugin {
+            name: bad,
+            ..PLUGIN
+        }))
+        .ends_with("its name: a string is not UTF-8")
+    );
+    let endless = RhStr {
+        ptr: b"x".as_ptr(),
+        len: usize::MAX,
+    };
+    assert!(
+        problem(read(&RhPlugin {
+            version: endless,
+            ..PLUGIN
+        }))
+        .ends_with("its version: impossible size")
+    );
+    assert!(
+        problem(read(&RhPlugin {
+            component_count: 1,
+            ..PLUGIN
+        }))
+        .ends_with("its components: null pointer")
+    );
+    assert!(
+        problem(read(&RhPlugin {
+            component_count: 1025,
+            ..PLUGIN
+        }))
+        .contains("1025 components")
+    );
+    assert!(problem(read_with(&[null()])).ends_with("component 0: null pointer"));
+    for name in ["", "Thing", "a b", "a/b", "ä"] {
+        let component = RhComponent {
+            name: lend(name),
+            ..COMPONENT
+        };
+        assert!(
+            problem(read_with(&[from_ref(&component)])).contains("a name is made of"),
+            "{name}"
+        );
+    }
+    let twice = [from_ref(&COMPONENT), from_ref(&COMPONENT)];
+    assert!(
+        problem(read_with(&twice)).contains("two unsupported (kind 77) components called `thing`")
+    );
+    for kind in [COMPONENT_AGENT, COMPONENT_TOOLSET, COMPONENT_MAPPER] {
+        let without = RhComponent { kind, ..COMPONENT };
+        assert!(
+            problem(read_with(&[from_ref(&without)]))
+                .ends_with("the functions of component `thing`: null pointer")
+        );
+        // No function of it is covered.
+        let size = size_of::<usize>();
+        let table = RhComponent {
+            kind,
+            vtable: from_ref(&size).cast(),
+            ..COMPONENT
+        };
+        assert!(problem(read_with(&[from_ref(&table)])).contains("`thing` lacks a function"));
+    }
+}
+
+#[test]
+fn a_component_of_an_unknown_kind_is_listed_and_the_rest_loads() {
+    let again = RhComponent {
+        kind: 78,
+        ..COMPONENT
+    };
+    let plugin = read_with(&[from_ref(&COMPONENT), from_ref(&again)]).unwrap();
+    assert!(matches!(
+        plugin.components[0].kind,
+        ComponentKind::Unsupported(77)
+    ));
+    assert_eq!(
+        plugin.components[0].describe().unwrap().summary,
+        "in pieces"
+    );
+}
+
+#[test]
+fn a_description_of_garbage_is_refused() {
+    let describe = |describe| {
+        let component = RhComponent {
+            describe,
+            ..COMPONENT
+        };
+        read_with(&[from_ref(&component)]).unwrap().components[0].describe()
+    };
+    assert!(matches!(
+        describe(None),
+        Err(DescribeError::Refused(ERR_UNSUPPORTED))
+    ));
+    assert!(matches!(
+        describe(Some(describe_nothing)),
+        Err(DescribeError::Malformed(_))
+    ));
+    assert!(matches!(
+        describe(Some(describe_badly)),
+        Err(DescribeError::Malformed(_))
+    ));
+}
+
+#[test]
+fn a_plugin_may_refuse_to_work() {
+    let plugin = read(&RhPlugin {
+        init: Some(refuse),
+        ..PLUGIN
+    })
+    .unwrap();
+    assert!(matches!(
+        plugin.init(TestHost::new()),
+        Err(InitError::Refused(-9))
+    ));
+}
+
+/// The table that a plugin gets, of a host that remembers.
+fn foreign() -> (&'static RhHost, &'static Arc<TestHost>) {
+    static CONNECTED: OnceLock<(usize, Arc<TestHost>)> = OnceLock::new();
+    let (table, host) = CONNECTED.get_or_init(|| {
+        let host = TestHost::new();
+        read(&PLUGIN)
+            .unwrap()
+            .init(Arc::clone(&host) as Arc<dyn HostLibrary>)
+            .unwrap()
+            .set_log_level(None);
+        (HOST.load(Ordering::Acquire).expose_provenance(), host)
+    });
+    // SAFETY: the table that `init` got, which lives for ever.
+    (
+        unsafe { &*std::ptr::with_exposed_provenance::<RhHost>(*table) },
+        host,
+    )
+}
+
+fn event(kind: u32, name: &str) -> RhEvent {
+    RhEvent {
+        size: size_of::<RhEvent>(),
+        kind,
+        flags: EVENT_SUBAGENT | 0xf0,
+        name: lend(name),
+        id: lend("i"),
+        parent: EMPTY,
+        text: lend("t"),
+        json: lend("{}"),
+    }
+}
+
+#[tokio::test]
+async fn emit_takes_no_garbage() {
+    let (table, host) = foreign();
+    let scope = host.scope();
+    // SAFETY: the table's own `ctx`; the event is whole, or wrong in a way that the host must find.
+    let emit = |event: *const RhEvent| unsafe { table.emit.unwrap()(table.ctx, scope.id, event) };
+    assert_eq!(
+        // SAFETY: null is what it must refuse.
+        unsafe { table.emit.unwrap()(null_mut(), scope.id, null()) },
+        ERR_INVALID
+    );
+    assert_eq!(emit(null()), ERR_INVALID);
+    assert_eq!(emit(without_provenance_mut(12_345)), ERR_INVALID);
+    let good = event(EVENT_CUSTOM, "own");
+    let bad_strings = [
+        RhStr {
+            ptr: b"\xc3".as_ptr(),
+            len: 1,
+        },
+        RhStr {
+            ptr: null(),
+            len: 1,
+        },
+        RhStr {
+            ptr: b"x".as_ptr(),
+            len: usize::MAX,
+        },
+    ];
+    for bad in bad_strings {
+        for event in [
+            RhEvent { name: bad, ..good },
+            RhEvent { id: bad, ..good },
+            RhEvent {
+                parent: bad,
+                ..good
+            },
+            RhEvent { text: bad, ..good },
+            RhEvent { json: bad, ..good },
+        ] {
+            assert_eq!(emit(from_ref(&event)), ERR_INVALID);
+        }
+    }
+    assert_eq!(
+        emit(from_ref(&RhEvent {
+            name: EMPTY,
+            ..good
+        })),
+        ERR_INVALID
+    );
+    for size in [0, 7, offset_of!(RhEvent, name)] {
+        assert_eq!(
+            emit(from_ref(&RhEvent { size, ..good })),
+            ERR_INVALID,
+            "{size}"
+        );
+    }
+    assert!(scope.events().is_empty());
+    let id = scope.id;
+    drop(scope);
+    assert_eq!(
+        // SAFETY: a whole event.
+        unsafe { table.emit.unwrap()(table.ctx, id, from_ref(&good)) },
+        STOP
+    );
+}
+
+#[test]
+fn an_event_is_read_as_far_as_it_goes_and_by_its_kind() {
+    struct Names(Mutex<Vec<String>>);
+    impl HostLibrary for Names {
+        fn emit(&self, _: u64, event: EventRef<'_>) -> Answer {
+            self.0.lock().unwrap().push(format!("{event:?}"));
+            Answer::Ok
+        }
+        fn complete(&self, _: u64, _: Completion) -> Answer {
+            panic!("the host's own")
+        }
+        fn request(&self, _: u64, _: u64, _: &str, _: &str, _: Sink) {
+            panic!("the host's own")
+        }
+        fn cancel(&self, _: u64, _: u64) -> Answer {
+            panic!("the host's own")
+        }
+        fn image(&self, _: u64, _: u64) -> Option<Arc<[u8]>> {
+            panic!("the host's own")
+        }
+        fn log(&self, _: LogLine<'_>) {
+            panic!("the host's own")
+        }
+    }
+    static TABLE: AtomicPtr<RhHost> = AtomicPtr::new(null_mut());
+    unsafe extern "C" fn keep(host: *const RhHost) -> i32 {
+        TABLE.store(host.cast_mut(), Ordering::Release);
+        OK
+    }
+    let names = Arc::new(Names(Mutex::default()));
+    read(&RhPlugin {
+        init: Some(keep),
+        ..PLUGIN
+    })
+    .unwrap()
+    .init(Arc::clone(&names) as Arc<dyn HostLibrary>)
+    .unwrap();
+    // SAFETY: the table that `init` got, which lives for ever.
+    let table = unsafe { &*TABLE.load(Ordering::Acquire) };
+    for event in [
+        RhEvent {
+            size: offset_of!(RhEvent, text),
+            ..event(99, "later")
+        },
+        // A kind that the host knows has the name that the host knows.
+        event(EVENT_STREAM_DELTA, "stream_end"),
+        // What a later release adds at the end is not read.
+        RhEvent {
+            size: size_of::<RhEvent>() + 64,
+            ..event(EVENT_CUSTOM, "own")
+        },
+    ] {
+        assert_eq!(
+            // SAFETY: the table's own `ctx` and an event that has what it says, or is not read that far.
+            unsafe { table.emit.unwrap()(table.ctx, 1, from_ref(&event)) },
+            OK
+        );
+    }
+    let seen = names.0.lock().unwrap().clone();
+    assert!(
+        seen[0].contains(
+            "kind: 99, subagent: true, name: \"later\", id: \"i\", parent: \"\", text: \"\""
+        ),
+        "{seen:?}"
+    );
+    assert!(
+        seen[1].contains("kind: 1, subagent: true, name: \"stream_delta\""),
+        "{seen:?}"
+    );
+    assert!(
+        seen[2].contains("name: \"own\"") && seen[2].contains("text: \"t\", json: \"{}\""),
+        "{seen:?}"
+    );
+
+    // Every other callback panics, and none lets it out.
+    assert_eq!(
+        // SAFETY: null is refused with a completion of the host's, which panics.
+        unsafe { table.complete.unwrap()(table.ctx, 1, null()) },
+        ERR_INTERNAL
+    );
+    assert_eq!(
+        // SAFETY: integers.
+        unsafe { table.cancel.unwrap()(table.ctx, 1, 1) },
+        ERR_INTERNAL
+    );
+    unsafe extern "C" fn write(_: *mut c_void, _: RhStr) -> i32 {
+        OK
+    }
+    // SAFETY: a writer that needs no `ctx`.
+    let image = unsafe {
+        table.image.unwrap()(
+            table.ctx,
+            1,
+            1,
+            RhWriter {
+                ctx: null_mut(),
+                write,
+            },
+        )
+    };
+    assert_eq!(image, ERR_INTERNAL);
+    // SAFETY: a whole line.
+    unsafe { table.log.unwrap()(table.ctx, from_ref(&line())) };
+    // A request that was taken is answered, once, and never refused as well.
+    let sink = counting_sink();
+    let request = table.request.unwrap();
+    assert_eq!(
+        // SAFETY: a sink that needs no `ctx`.
+        unsafe { request(table.ctx, 1, 1, lend("m"), lend("{}"), from_ref(&sink)) },
+        OK
+    );
+    assert_eq!(DONE.load(Ordering::Acquire), 1);
+}
+
+static DONE: AtomicUsize = AtomicUsize::new(0);
+
+fn counting_sink() -> RhSink {
+    unsafe extern "C" fn item(_: *mut c_void, _: RhStr) {}
+    unsafe extern "C" fn done(_: *mut c_void, status: i32, _: RhStr) {
+        assert_eq!(status, ERR_CANCELLED);
+        DONE.fetch_add(1, Ordering::AcqRel);
+    }
+    RhSink {
+        size: size_of::<RhSink>(),
+        ctx: null_mut(),
+        item: Some(item),
+        done: Some(done),
+    }
+}
+
+fn line() -> RhLog {
+    RhLog {
+        size: size_of::<RhLog>(),
+        scope: 5,
+        level: 99,
+        reserved: 0,
+        target: lend("t"),
+        message: lend("m"),
+        fields: EMPTY,
+    }
+}
+
+#[tokio::test]
+async fn a_completion_of_garbage_is_a_failure_and_the_second_is_none() {
+    let (table, host) = foreign();
+    let complete = |scope: u64, completion: *const RhCompletion| {
+        // SAFETY: the table's own `ctx`; the completion is whole, or wrong in a way that the host must find.
+        unsafe { table.complete.unwrap()(table.ctx, scope, completion) }
+    };
+    let good = RhCompletion {
+        size: size_of::<RhCompletion>(),
+        status: STATUS_FINISHED,
+        kind: 0,
+        value: null_mut(),
+        text: EMPTY,
+        json: lend("{}"),
+    };
+    let bad = RhStr {
+        ptr: b"\xff".as_ptr(),
+        len: 1,
+    };
+    for completion in [
+        null(),
+        from_ref(&RhCompletion { json: bad, ..good }),
+        from_ref(&RhCompletion { size: 3, ..good }),
+    ] {
+        let mut scope = host.scope();
+        assert_eq!(complete(scope.id, completion), OK);
+        let (kind, text) = scope.failed().await;
+        assert_eq!(kind, FailureKind::Internal);
+        assert!(
+            text.starts_with("the plugin's completion is not what it must be: "),
+            "{text}"
+        );
+    }
+    // An unknown status is no success, and an unknown kind the agent's.
+    let mut scope = host.scope();
+    complete(
+        scope.id,
+        from_ref(&RhCompletion {
+            status: 9,
+            kind: 99,
+            text: lend("odd"),
+            ..good
+        }),
+    );
+    assert_eq!(scope.failed().await, (FailureKind::Agent, "odd".to_owned()));
+    // An older plugin's completion ends earlier.
+    let mut scope = host.scope();
+    let short = RhCompletion {
+        size: offset_of!(RhCompletion, json),
+        ..good
+    };
+    complete(scope.id, from_ref(&short));
+    assert!(
+        matches!(scope.completion().await, Completion::Finished { value: None, json } if json.is_empty())
+    );
+    let id = scope.id;
+    drop(scope);
+    assert_eq!(complete(id, from_ref(&good)), STOP);
+}
+
+#[tokio::test]
+async fn a_request_of_garbage_is_refused_and_its_sink_left_alone() {
+    let (table, host) = foreign();
+    let scope = host.scope();
+    let request = |method, params, sink: *const RhSink| {
+        // SAFETY: the table's own `ctx`; the arguments are whole, or wrong in a way that the host must find.
+        unsafe { table.request.unwrap()(table.ctx, scope.id, 1, method, params, sink) }
+    };
+    unsafe extern "C" fn never(_: *mut c_void, _: i32, _: RhStr) {
+        unreachable!("a request that was refused is not answered");
+    }
+    let sink = RhSink {
+        done: Some(never),
+        ..counting_sink()
+    };
+    let bad = RhStr {
+        ptr: b"\xff".as_ptr(),
+        len: 1,
+    };
+    assert_eq!(request(bad, EMPTY, from_ref(&sink)), ERR_INVALID);
+    assert_eq!(request(EMPTY, bad, from_ref(&sink)), ERR_INVALID);
+    assert_eq!(request(lend("m"), EMPTY, null()), ERR_INVALID);
+    assert_eq!(
+        request(lend("m"), EMPTY, from_ref(&RhSink { item: None, ..sink })),
+        ERR_INVALID
+    );
+    let short = RhSink {
+        size: offset_of!(RhSink, done),
+        ..sink
+    };
+    assert_eq!(request(lend("m"), EMPTY, from_ref(&short)), ERR_INVALID);
+}
+
+#[tokio::test]
+async fn a_line_of_the_log_is_taken_as_it_is_or_left() {
+    let (table, host) = foreign();
+    let log = |line: *const RhLog| {
+        // SAFETY: the table's own `ctx`; the line is whole, or wrong in a way that the host must find.
+        unsafe { table.log.unwrap()(table.ctx, line) };
+    };
+    log(null());
+    log(from_ref(&RhLog {
+        message: RhStr {
+            ptr: b"\xff".as_ptr(),
+            len: 1,
+        },
+        ..line()
+    }));
+    log(from_ref(&line()));
+    let lines = host.lines.borrow();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        (lines[0].level, lines[0].scope, lines[0].message.as_str()),
+        (tracing::Level::TRACE, 5, "m")
+    );
+}
+
+/// A mapper that answers what its state says.
+mod mapper {
+    use super::*;
+
+    unsafe extern "C" fn create(_: u64, _: RhStr, _: RhStr) {}
+    unsafe extern "C" fn shutdown(_: *mut c_void, _: u64) {}
+    unsafe extern "C" fn kinds(_: *mut c_void) -> u64 {
+        u64::MAX
+    }
+    unsafe extern "C" fn open(_: *mut c_void, _: RhStr) -> *mut c_void {
+        without_provenance_mut(1)
+    }
+    unsafe extern "C" fn close(_: *mut c_void) {}
+
+    unsafe extern "C" fn map(_: *mut c_void, event: *const RhEvent, out: RhEventSink) -> i32 {
+        // SAFETY: the host lends an event.
+        let text = unsafe { (*event).text };
+        // SAFETY: as above, with its text.
+        let text = unsafe { std::slice::from_raw_parts(text.ptr, text.len) };
+        // SAFETY: the sink of this call.
+        let push = |event: *const RhEvent| unsafe { (out.push)(out.ctx, event) };
+        let good = super::event(EVENT_CUSTOM, "own");
+        match text {
+            b"pass after push" => {
+                push(from_ref(&good));
+                MAP_PASS
+            }
+            b"unknown" => 7,
+            b"null" => push(null()).max(MAP_REPLACE),
+            b"no name" => push(from_ref(&RhEvent {
+                name: EMPTY,
+                ..good
+            }))
+            .max(MAP_REPLACE),
+            b"short" => {
+                let short = RhEvent {
+                    size: offset_of!(RhEvent, text),
+                    ..good
+                };
+                push(from_ref(&short));
+                MAP_REPLACE
+            }
+            _ => MAP_PASS,
+        }
+    }
+
+    pub(super) static TABLE: RhMapper = RhMapper {
+        size: size_of::<RhMapper>(),
+        create: Some(create),
+        shutdown: Some(shutdown),
+        kinds: Some(kinds),
+        open: Some(open),
+        map: Some(map),
+        close: Some(close),
+    };
+}
+
+#[tokio::test]
+async fn a_mapper_that_does_it_wrong_is_found_out() {
+    let vtable = from_ref(&mapper::TABLE).cast();
+    let component = RhComponent {
+        kind: COMPONENT_MAPPER,
+        vtable,
+        ..COMPONENT
+    };
+    let plugin = read_with(&[from_ref(&component)]).unwrap();
+    let ComponentKind::Mapper(functions) = plugin.components[0].kind else {
+        panic!()
+    };
+    // Any instance will do: this mapper looks at none.
+    let (table, host) = foreign();
+    let mut scope = host.scope();
+    let completion = RhCompletion {
+        size: size_of::<RhCompletion>(),
+        status: STATUS_FINISHED,
+        kind: 0,
+        value: without_provenance_mut(1),
+        text: EMPTY,
+        json: EMPTY,
+    };
+    // SAFETY: a whole completion.
+    unsafe { table.complete.unwrap()(table.ctx, scope.id, from_ref(&completion)) };
+    // SAFETY: what this mapper takes for an instance.
+    let instance = unsafe { functions.instance(scope.created().await) };
+    assert_eq!(instance.kinds(), EventKinds::from_bits(u64::MAX));
+    let mut state = instance.open("{}").unwrap();
+    let mut map = |text: &str| {
+        let mut events = Vec::new();
+        let verdict = Event::stream_delta(text).with_parts(|parts| {
+            state.map(parts, &mut |event| {
+                events.push(Event::from_parts(event).unwrap())
+            })
+        });
+        (verdict, events.len())
+    };
+    assert_eq!(map("x"), (Ok(Verdict::Pass), 0));
+    assert_eq!(
+        map("pass after push"),
+        (Err(MapFault::Nonsense(MAP_PASS, 1)), 1)
+    );
+    assert_eq!(map("unknown"), (Err(MapFault::Nonsense(7, 0)), 0));
+    assert_eq!(map("null"), (Err(MapFault::BadEvent), 0));
+    assert_eq!(map("no name"), (Err(MapFault::BadEvent), 0));
+    assert_eq!(map("short"), (Ok(Verdict::Replace), 1));
+    let panicking = Event::stream_delta("short")
+        .with_parts(|parts| state.map(parts, &mut |_| panic!("the host's own")));
+    assert_eq!(panicking, Err(MapFault::BadEvent));
+}
