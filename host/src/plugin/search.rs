@@ -58,7 +58,7 @@ impl SearchPath {
     }
 
     /// Searches the configured folders first, then those around the running executable: `plugins` beside
-    /// it, `../lib/roundhouse/plugins`, and the build's own (its folder and `deps` in that).
+    /// it, `../lib/roundhouse/plugins`, and the build's own (`deps` in its folder, and its folder).
     #[must_use]
     pub fn with_defaults(configured: &[PathBuf]) -> Self {
         // Without a path of its own executable (a container that hides it) only the configured ones remain.
@@ -115,8 +115,10 @@ fn around_executable(folder: &Path) -> Vec<PathBuf> {
     if let Some(above) = folder.parent() {
         folders.push(above.join("lib").join("roundhouse").join("plugins"));
     }
-    folders.push(folder.to_owned());
+    // `deps` first: every build writes there, while the copy beside the binary is left over from the last
+    // build that named the plugin itself.
     folders.push(folder.join("deps"));
+    folders.push(folder.to_owned());
     folders
 }
 
@@ -195,8 +197,8 @@ mod tests {
         let expected = [
             "/opt/bin/plugins",
             "/opt/lib/roundhouse/plugins",
-            "/opt/bin",
             "/opt/bin/deps",
+            "/opt/bin",
         ];
         assert_eq!(folders, expected.map(PathBuf::from));
         let all = SearchPath::with_defaults(&[PathBuf::from("/configured")]);
