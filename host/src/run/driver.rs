@@ -3,10 +3,12 @@
 //! The order of its steps is what clients rely on: the user's turn is saved before `stream_start`, the outcome
 //! before the last frame, and the session is free before that frame can be read.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::sync::{Notify, oneshot};
 
 use super::control::RunControl;
@@ -35,7 +37,21 @@ pub(super) struct Order {
 }
 
 /// Drives a run to its end. `started` gets a cursor on it, or why it did not begin.
+///
+/// A panic in here would be the host's own fault; the session is freed and its clients are told all the same.
 pub(super) async fn drive(order: Order, started: oneshot::Sender<Result<Cursor, StartError>>) {
+    let session = order.session.clone();
+    if AssertUnwindSafe(run(order, started))
+        .catch_unwind()
+        .await
+        .is_err()
+    {
+        tracing::error!(session = %session.id(), "the host failed while it drove a run");
+        session.break_off(&errors::internal("the host failed"));
+    }
+}
+
+async fn run(order: Order, started: oneshot::Sender<Result<Cursor, StartError>>) {
     let begun_at = Instant::now();
     let (live, begun, cursor) = match begin(&order).await {
         Ok(begun) => begun,
@@ -252,8 +268,7 @@ async fn finish(
         // What the recorder has taken is saved, or given back, before the rest is taken here.
         let saving = order.session.registry.saving.lock().await;
         let rest = live.log.seal(&live.span);
-        let last = ending.last_event(&numbers);
-        let sent = live.map_last(last.clone());
+        let (ending, last, sent) = mapped(live, ending, &numbers);
         let last_seq = live.log.last_seq() + 1;
         let run = ending.into_finish(
             live.control.id,
@@ -286,6 +301,25 @@ async fn finish(
     live.log.finish(&live.span, [last]);
     state.drop_idle_log();
     order.session.slot.enter(&mut state, Phase::Idle);
+}
+
+/// The run's end, its last event, and that event as clients get it. A mapper that fails on it is the run's end.
+fn mapped(live: &LiveRun, ending: Ending, numbers: &Numbers) -> (Ending, RunEvent, RunEvent) {
+    // A mapper that has failed already gets nothing more.
+    if live.control.fault().is_some() {
+        let last = ending.last_event(numbers);
+        return (ending, last.clone(), last);
+    }
+    let last = ending.last_event(numbers);
+    match live.map_last(&last) {
+        Ok(sent) => (ending, last, sent),
+        Err(fault) => {
+            tracing::error!(run = %live.control.id, mapper = fault.mapper, reason = fault.reason, "mapper failed on the run's end");
+            let ending = Ending::failed(ErrorCode::Internal, errors::mapper_failed(&fault.mapper));
+            let last = ending.last_event(numbers);
+            (ending, last.clone(), last)
+        }
+    }
 }
 
 /// Milliseconds since the Unix epoch; 0 for a clock before it.

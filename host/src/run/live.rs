@@ -12,7 +12,7 @@ use super::control::RunControl;
 use super::incoming;
 use super::log::{Appended, EventLog, RunSpan};
 use super::record::{Form, Incoming, Record};
-use crate::plugin::{Mapped, MapperChain};
+use crate::plugin::{Mapped, MapperChain, MapperFault};
 use crate::protocol::{RunEvent, errors};
 
 /// The part of a run that events pass through. Its methods never block and call nothing of a plugin but the
@@ -102,43 +102,33 @@ impl LiveRun {
     }
 
     /// The run's last event as clients get it: a mapper may change its text, and nothing else.
-    pub fn map_last(&self, event: RunEvent) -> RunEvent {
+    ///
+    /// # Errors
+    ///
+    /// [`MapperFault`]; the original must not get through then.
+    pub fn map_last(&self, event: &RunEvent) -> Result<RunEvent, MapperFault> {
         let Some(mappers) = &self.mappers else {
-            return event;
+            return Ok(event.clone());
         };
-        let text = incoming::with_parts(&event, |parts| {
+        let mapped = incoming::with_parts(event, |parts| {
             let mut chain = mappers.lock().unwrap_or_else(PoisonError::into_inner);
-            if !chain.wants(parts.kind) {
-                return None;
-            }
             let mut text = None;
-            let mut take = |mapped: EventRef<'_>| {
-                if mapped.kind == parts.kind {
-                    text.get_or_insert_with(|| mapped.text.to_owned());
-                }
-            };
-            match chain.map(parts, &mut take) {
-                Ok(Mapped::Passed) => None,
-                Ok(Mapped::Replaced(_)) => text,
-                Err(fault) => {
-                    tracing::warn!(run = %self.control.id, %fault, "mapper failed on the run's last event");
-                    // The original must not get through; what is left says nothing.
-                    Some(String::new())
-                }
+            if chain.wants(parts.kind) {
+                chain.map(parts, &mut |mapped: EventRef<'_>| {
+                    text = Some(mapped.text.to_owned())
+                })?;
             }
+            Ok(text)
         });
-        let Some(Some(text)) = text else { return event };
-        match event {
-            RunEvent::StreamEnd(mut end) => {
-                end.content = text;
-                RunEvent::StreamEnd(end)
+        let mut event = event.clone();
+        if let Some(Some(text)) = mapped.transpose()? {
+            match &mut event {
+                RunEvent::StreamEnd(end) => end.content = text,
+                RunEvent::Error(failure) => failure.message = text,
+                _ => {}
             }
-            RunEvent::Error(mut failure) => {
-                failure.message = text;
-                RunEvent::Error(failure)
-            }
-            other => other,
         }
+        Ok(event)
     }
 
     fn map(

@@ -224,6 +224,14 @@ impl EventLog {
         self.publish(inner);
     }
 
+    /// Ends the run in progress, whichever it is, with `last`.
+    pub fn break_off(&self, last: RunEvent) {
+        let span = self.lock().span.clone();
+        if let Some(span) = span {
+            self.finish(&span, [last]);
+        }
+    }
+
     /// From now on the run emits nothing; its last events may still come with [`EventLog::finish`]. Answers
     /// what is left to save.
     pub fn seal(&self, span: &RunSpan) -> Closed {

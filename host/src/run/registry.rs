@@ -16,6 +16,7 @@ use super::driver::{self, Order};
 use super::slot::{Phase, Slot, SlotState};
 use super::{RunSettings, SettingsSource, UserMessage};
 use crate::plugin::{Agent, Catalog};
+use crate::protocol::{ErrorCode, RunEvent, RunFailure};
 use crate::session::{RunId, Session, SessionId, SessionStore, StoreError};
 
 /// What every run works with.
@@ -312,6 +313,26 @@ impl SessionHandle {
             changed.await;
         }
         self.slot.gone.cancel();
+    }
+
+    /// Ends the run without its driver, which failed. What it had saved stays as it is, and counts as lost
+    /// when the session's next run begins.
+    pub(super) fn break_off(&self, message: &str) {
+        let mut state = self.slot.lock();
+        if let Some(control) = state.control() {
+            control.over.cancel();
+        }
+        if let Some(log) = &state.log {
+            let code = ErrorCode::Internal;
+            log.break_off(RunEvent::Error(RunFailure {
+                message: message.to_owned(),
+                code,
+                retryable: false,
+            }));
+        }
+        if state.control().is_some() {
+            self.slot.enter(&mut state, Phase::Idle);
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, SlotState> {
