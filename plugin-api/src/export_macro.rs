@@ -5,12 +5,82 @@
 /// Each section is optional, each component has the name that configuration uses for it (after the
 /// library's, `plugin/component`), made of `a` to `z`, `0` to `9`, `_` and `-`.
 ///
-/// ```ignore
+/// ```standalone_crate
+/// # use plugin_api::*;
+/// # type Echo = Nothing;
+/// # type Web = Nothing;
+/// # type Clock = Nothing;
+/// # type Redact = Nothing;
 /// plugin_api::export! {
 ///     agents: { "echo" => Echo },
 ///     toolsets: { "web" => Web },
 ///     tools: { "clock" => Clock },
 ///     mappers: { "redact" => Redact },
+/// }
+/// # struct Nothing;
+/// # #[async_trait]
+/// # impl AgentBackend for Nothing {
+/// #     type Config = NoConfig;
+/// #     async fn create(_: NoConfig, _: InstanceContext) -> Result<Self, CreateError> {
+/// #         Ok(Self)
+/// #     }
+/// #     async fn run(&self, _: RunRequest, _: RunContext) -> Result<Outcome, RunError> {
+/// #         Ok(Outcome::finished(""))
+/// #     }
+/// # }
+/// # #[async_trait]
+/// # impl Toolset for Nothing {
+/// #     type Config = NoConfig;
+/// #     async fn create(_: NoConfig, _: InstanceContext) -> Result<Self, CreateError> {
+/// #         Ok(Self)
+/// #     }
+/// #     async fn list(&self) -> Vec<ToolSpec> {
+/// #         Vec::new()
+/// #     }
+/// #     async fn call(&self, call: ToolCall, _: ToolContext) -> Result<ToolOutput, ToolError> {
+/// #         Err(ToolError::unknown_tool(call.name))
+/// #     }
+/// # }
+/// # #[async_trait]
+/// # impl Tool for Nothing {
+/// #     type Config = NoConfig;
+/// #     type Args = NoConfig;
+/// #     const NAME: &'static str = "clock";
+/// #     const DESCRIPTION: &'static str = "Tells the time.";
+/// #     async fn create(_: NoConfig, _: InstanceContext) -> Result<Self, CreateError> {
+/// #         Ok(Self)
+/// #     }
+/// #     async fn call(&self, _: NoConfig, _: ToolContext) -> Result<ToolOutput, ToolError> {
+/// #         Ok(ToolOutput::text("late"))
+/// #     }
+/// # }
+/// # impl EventMapper for Nothing {
+/// #     type Config = NoConfig;
+/// #     fn create(_: NoConfig) -> Result<Self, CreateError> {
+/// #         Ok(Self)
+/// #     }
+/// #     fn open(&self, _: &MapperRun) -> Box<dyn MapEvents> {
+/// #         Box::new(|_| Mapped::Pass)
+/// #     }
+/// # }
+/// ```
+///
+/// Two components of one kind must not have one name:
+///
+/// ```compile_fail
+/// # use plugin_api::*;
+/// # struct Nothing;
+/// # impl EventMapper for Nothing {
+/// #     type Config = NoConfig;
+/// #     fn create(_: NoConfig) -> Result<Self, CreateError> {
+/// #         Ok(Self)
+/// #     }
+/// #     fn open(&self, _: &MapperRun) -> Box<dyn MapEvents> {
+/// #         Box::new(|_| Mapped::Pass)
+/// #     }
+/// # }
+/// plugin_api::export! {
+///     mappers: { "redact" => Nothing, "redact" => Nothing },
 /// }
 /// ```
 ///

@@ -1,5 +1,7 @@
 //! The C header: fresh, and understood by C and C++ compilers the way Rust understands the types.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};

@@ -4,8 +4,10 @@
 #![expect(unsafe_code, reason = "the entry function is called as the host does")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod descriptors;
 mod fixture;
 mod foreign_host;
+mod foreign_mapper;
 mod foreign_plugin;
 mod host;
 mod instances;
