@@ -1,0 +1,5 @@
+//! Everything that needs real dynamic libraries or a whole host, in one test program.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod plugins;

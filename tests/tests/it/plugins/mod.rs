@@ -1,0 +1,8 @@
+//! The plugin room with real libraries: loading them, running their agents, calling their tools, mapping events.
+
+mod loading;
+mod mapping;
+mod renewal;
+mod running;
+mod stage;
+mod tools;
