@@ -23,8 +23,6 @@ mod incoming;
 mod items;
 pub mod live;
 pub mod log;
-#[cfg(test)]
-mod log_tests;
 mod params;
 pub mod record;
 pub mod recorder;

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::budget::LogBudget;
-use super::cursor::{Attachment, Cursor, Progress};
-use super::log::{Appended, EventLog, LogLimits, RunSpan};
-use super::record::{Delta, Form, Incoming};
+use super::{Appended, EventLog, LogLimits, RunSpan};
 use crate::protocol::RunEvent;
+use crate::run::budget::LogBudget;
+use crate::run::cursor::{Attachment, Cursor, Progress};
+use crate::run::record::{Delta, Form, Incoming};
 use crate::session::RunId;
 
 /// One step of a schedule; numbers choose among what there is.

@@ -8,16 +8,20 @@
 //! The log takes events of one run at a time, named by a [`RunSpan`]: what a finished run still emits finds
 //! its span closed and changes nothing.
 
-use std::collections::VecDeque;
+mod inner;
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::budget::{LogBudget, Share};
+pub(super) use self::inner::Inner;
+use self::inner::{Reader, Unsaved};
+use super::budget::LogBudget;
 use super::record::{Form, Incoming, Record};
-use super::window::Window;
 use crate::protocol::RunEvent;
 
 /// Bounds of one log.
@@ -69,44 +73,6 @@ pub struct EventLog {
     paced: Notify,
 }
 
-#[derive(Debug)]
-pub(super) struct Inner {
-    limits: LogLimits,
-    share: Share,
-    pub(super) last_seq: u64,
-    span: Option<Arc<RunSpan>>,
-    /// The run has ended but for its last frame.
-    sealed: bool,
-    /// The current run's `stream_start` once everything else before the records was evicted.
-    pub(super) pinned: Option<Arc<Record>>,
-    pub(super) records: VecDeque<Arc<Record>>,
-    pub(super) open: Option<Record>,
-    record_bytes: usize,
-    open_bytes: usize,
-    pub(super) window: Window,
-    /// The place of each live cursor, in the window's count of bytes pushed; `None` for a free slot.
-    readers: Vec<Option<Reader>>,
-    live: usize,
-    /// The place of the reader that is furthest.
-    furthest: u64,
-    slow: bool,
-    unsaved: Unsaved,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Reader {
-    next: u64,
-    place: u64,
-}
-
-/// Records on their way to the store.
-#[derive(Debug, Default)]
-struct Unsaved {
-    records: Vec<Arc<Record>>,
-    handed_out: usize,
-    cut: bool,
-}
-
 /// What a run has to save.
 #[derive(Debug, Default)]
 pub struct Closed {
@@ -119,27 +85,8 @@ pub struct Closed {
 impl EventLog {
     /// An empty log that goes on after position `last_seq`.
     pub fn new(limits: LogLimits, budget: Arc<LogBudget>, last_seq: u64) -> Self {
-        let mut window = Window::default();
-        window.restart(last_seq + 1);
         Self {
-            inner: Mutex::new(Inner {
-                limits,
-                share: Share::new(budget),
-                last_seq,
-                span: None,
-                sealed: false,
-                pinned: None,
-                records: VecDeque::new(),
-                open: None,
-                record_bytes: 0,
-                open_bytes: 0,
-                window,
-                readers: Vec::new(),
-                live: 0,
-                furthest: 0,
-                slow: false,
-                unsaved: Unsaved::default(),
-            }),
+            inner: Mutex::new(Inner::new(limits, budget, last_seq)),
             last_seq: AtomicU64::new(last_seq),
             wake: Notify::new(),
             paced: Notify::new(),
@@ -344,135 +291,6 @@ impl EventLog {
         if inner.slow && !inner.is_slow() {
             inner.slow = false;
             self.paced.notify_one();
-        }
-    }
-}
-
-impl Inner {
-    fn is_running(&self, span: &RunSpan) -> bool {
-        self.span
-            .as_ref()
-            .is_some_and(|own| std::ptr::eq(Arc::as_ptr(own), span))
-    }
-
-    /// The run in progress.
-    pub(super) fn span(&self) -> Option<&Arc<RunSpan>> {
-        self.span.as_ref()
-    }
-
-    fn is_slow(&self) -> bool {
-        let behind = self.window.pushed() - self.furthest;
-        self.live > 0 && behind > self.limits.window_bytes as u64 / 2
-    }
-
-    fn push(&mut self, event: Incoming<'_>, form: Form) {
-        self.last_seq += 1;
-        let seq = self.last_seq;
-        if self.live > 0 {
-            self.encode(&event);
-        }
-        if let Incoming::Delta(kind, text) = &event
-            && let Some(open) = &mut self.open
-            && open.fold(seq, *kind, text, form)
-        {
-            self.open_bytes += text.len() + size_of::<u32>();
-        } else {
-            self.close_open();
-            let record = Record::new(seq, event.into_event(), form);
-            self.open_bytes = record.size();
-            self.open = Some(record);
-        }
-        self.evict();
-        self.settle();
-    }
-
-    fn encode(&mut self, event: &Incoming<'_>) {
-        self.window
-            .push(self.limits.window_bytes, |out| match event {
-                Incoming::Delta(kind, text) => super::encode::delta(*kind, text, out),
-                Incoming::Event(event) => event.encode_v1(out),
-            });
-    }
-
-    /// Moves the open record to the closed ones.
-    fn close_open(&mut self) {
-        if let Some(record) = self.open.take() {
-            let record = Arc::new(record);
-            self.record_bytes += record.size();
-            self.open_bytes = 0;
-            if self.span.is_some() {
-                self.unsaved_push(Arc::clone(&record));
-            }
-            self.records.push_back(record);
-        }
-    }
-
-    fn unsaved_push(&mut self, record: Arc<Record>) {
-        if self.unsaved.cut {
-            return;
-        }
-        let size = record.size();
-        if self.unsaved.handed_out + size > self.limits.history_bytes {
-            self.unsaved.cut = true;
-            return;
-        }
-        self.unsaved.handed_out += size;
-        self.unsaved.records.push(record);
-    }
-
-    fn take_closed(&mut self) -> Closed {
-        Closed {
-            records: std::mem::take(&mut self.unsaved.records),
-            cut: self.unsaved.cut,
-        }
-    }
-
-    /// Evicts the oldest records above the bounds; the current run's `stream_start` is set aside instead.
-    fn evict(&mut self) {
-        let start = self.span.as_ref().map_or(0, |span| span.start);
-        loop {
-            let start_kept = self.pinned.is_none() && start > 0 && self.oldest() <= start;
-            let count =
-                self.records.len() + usize::from(self.open.is_some()) - usize::from(start_kept);
-            if count <= self.limits.records
-                && self.record_bytes + self.open_bytes <= self.limits.record_bytes
-            {
-                return;
-            }
-            if !self.evict_oldest(start) {
-                return;
-            }
-        }
-    }
-
-    fn oldest(&self) -> u64 {
-        self.records
-            .front()
-            .map_or(self.last_seq, |record| record.seq_from)
-    }
-
-    fn evict_oldest(&mut self, start: u64) -> bool {
-        let Some(oldest) = self.records.pop_front() else {
-            return false;
-        };
-        self.record_bytes -= oldest.size();
-        if start > 0 && oldest.seq_from == start {
-            self.pinned = Some(oldest);
-        }
-        true
-    }
-
-    /// Tells the budget; above it, this log gives up its oldest records at once.
-    fn settle(&mut self) {
-        if self
-            .share
-            .set(self.record_bytes + self.open_bytes + self.window.bytes())
-        {
-            let start = self.span.as_ref().map_or(0, |span| span.start);
-            let keep = self.record_bytes / 2;
-            while self.record_bytes > keep && self.evict_oldest(start) {}
-            self.share
-                .set(self.record_bytes + self.open_bytes + self.window.bytes());
         }
     }
 }
