@@ -1,1 +1,26 @@
-//! Support for the end-to-end tests.
+//! What the end-to-end tests are made of: the real host, real plugin libraries, real sockets.
+//!
+//! - [`host`]: [`TestHost`], the host in this process on a port of its own
+//! - [`client`]: [`Client`], a WebSocket client that checks every frame it sends and gets
+//! - [`frame`]: a frame, and what frames add up to
+//! - [`order`]: the order in which frames may come, checked in every test
+//! - [`schema`]: the published schemas
+//! - [`script`]: messages for the agent `scripted`
+//! - [`puppet`]: an agent that a test leads by the hand
+//! - [`wait`]: waiting for a state, never for a time
+
+pub mod client;
+pub mod frame;
+pub mod host;
+pub mod order;
+pub mod puppet;
+pub mod schema;
+pub mod script;
+pub mod wait;
+
+pub use client::{Client, Close};
+pub use frame::{Frame, fold, text_of};
+pub use host::TestHost;
+pub use puppet::{Puppet, Strings};
+pub use script::script;
+pub use wait::{PATIENCE, soon, until};

@@ -1,0 +1,330 @@
+//! The real host, in this process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use roundhouse_host::config::{Config, Loader};
+use roundhouse_host::server::{self, Host};
+use roundhouse_host::session::{
+    NewSession, Owner, PageRequest, Run, SessionId, Turn, TurnPageRequest,
+};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::client::{Client, Connect};
+use crate::wait::{soon, until};
+
+/// What every test's host has; a test's own configuration is layered over it.
+const BASE: &str = r#"
+default_agent = "scripted"
+
+[storage]
+path = "../data"
+
+[plugins.libraries.scripted]
+file = "roundhouse_scripted"
+
+[plugins.libraries.puppet]
+file = "fixture_puppet"
+
+[agents.scripted]
+component = "scripted/scripted"
+
+[agents.puppet]
+component = "puppet/puppet"
+"#;
+
+/// A host with a folder of its own, serving on 127.0.0.1 on a port of its own.
+///
+/// End it with [`TestHost::shut_down`], which is part of every test.
+pub struct TestHost {
+    host: Arc<Host>,
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+    end: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl TestHost {
+    /// Starts a host with two agents, `scripted` (the default) and `puppet`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// Starts a host with this configuration over the usual one.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn with(toml: &str) -> Self {
+        let folder = match tempfile::tempdir() {
+            Ok(folder) => folder,
+            Err(error) => panic!("no folder for the test: {error}"),
+        };
+        Self::in_folder(folder, toml, Duration::ZERO).await
+    }
+
+    /// Starts a host whose runs get this long to end when it is shut down.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn with_drain(toml: &str, drain: Duration) -> Self {
+        let folder = match tempfile::tempdir() {
+            Ok(folder) => folder,
+            Err(error) => panic!("no folder for the test: {error}"),
+        };
+        Self::in_folder(folder, toml, drain).await
+    }
+
+    /// Starts a host on what an earlier one has left in `folder`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn in_folder(folder: tempfile::TempDir, toml: &str, drain: Duration) -> Self {
+        let config = config(folder.path(), toml);
+        let listener = match TcpListener::bind("127.0.0.1:0").await {
+            Ok(listener) => listener,
+            Err(error) => panic!("cannot listen: {error}"),
+        };
+        let address = match listener.local_addr() {
+            Ok(address) => address,
+            Err(error) => panic!("no address: {error}"),
+        };
+        let host = match soon("starting the host", Host::start(config)).await {
+            Ok(host) => host,
+            Err(error) => panic!("the host does not start: {error}"),
+        };
+        let (end, ended) = oneshot::channel::<()>();
+        let serving = tokio::spawn(server::serve(
+            Arc::clone(&host),
+            listener,
+            async move {
+                // Sent, or dropped with the test that failed.
+                let _ = ended.await;
+            },
+            drain,
+        ));
+        Self {
+            host,
+            address,
+            folder,
+            end: Some(end),
+            serving: Some(serving),
+        }
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A path in the test's own folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A new session with the default agent.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    pub async fn session(&self) -> SessionId {
+        self.session_as(Owner::local(), None).await
+    }
+
+    /// A new session with this agent.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    pub async fn session_with(&self, agent: &str) -> SessionId {
+        self.session_as(Owner::local(), Some(agent)).await
+    }
+
+    /// A new session of this owner.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    pub async fn session_as(&self, owner: Owner, agent: Option<&str>) -> SessionId {
+        let mut new = NewSession::of(owner);
+        new.agent = agent.map(str::to_owned);
+        match self.host.store.create(new).await {
+            Ok(session) => session.id,
+            Err(error) => panic!("no session: {error}"),
+        }
+    }
+
+    /// A client of this session, to be opened.
+    #[must_use]
+    pub fn connect_to(&self, session: SessionId) -> Connect {
+        Connect::to(self.address, session)
+    }
+
+    /// A client of this session, whose first frame is still to be read.
+    pub async fn connect(&self, session: SessionId) -> Client {
+        self.connect_to(session).open().await
+    }
+
+    /// A client of this session, in which no run is in progress: `session_sync` was read.
+    ///
+    /// # Panics
+    ///
+    /// When a run is in progress.
+    pub async fn idle(&self, session: SessionId) -> Client {
+        let mut client = self.connect(session).await;
+        client.expect_kind("session_sync").await;
+        client
+    }
+
+    /// A client of a new session with the default agent.
+    pub async fn client(&self) -> Client {
+        self.idle(self.session().await).await
+    }
+
+    /// Asks a session's run to stop. Answers whether there was one.
+    #[must_use]
+    pub fn stop(&self, session: SessionId) -> bool {
+        self.host.registry.stop(session)
+    }
+
+    /// The session's history as clients get it.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read.
+    pub async fn history(&self, session: SessionId) -> Vec<Turn> {
+        let page = TurnPageRequest::newest(100);
+        match self
+            .host
+            .store
+            .history(&Owner::local(), session, page)
+            .await
+        {
+            Ok(page) => page.turns,
+            Err(error) => panic!("no history: {error}"),
+        }
+    }
+
+    /// The session's history as agents get it.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read.
+    pub async fn agent_history(&self, session: SessionId) -> Vec<Turn> {
+        let page = TurnPageRequest::newest(100);
+        match self.host.store.agent_history(session, page).await {
+            Ok(page) => page.turns,
+            Err(error) => panic!("no history: {error}"),
+        }
+    }
+
+    /// The session's runs, the latest first.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be read.
+    pub async fn runs(&self, session: SessionId) -> Vec<Run> {
+        let page = PageRequest::first(100);
+        match self.host.store.runs(&Owner::local(), session, page).await {
+            Ok(page) => page.items,
+            Err(error) => panic!("no runs: {error}"),
+        }
+    }
+
+    /// Waits until no run is in progress.
+    pub async fn quiet(&self) {
+        until("the end of all runs", || self.host.registry.running() == 0).await;
+    }
+
+    /// Has the clients close their connections, shuts the host down and makes sure that it ends in order. A client
+    /// that is open and does not read keeps the host waiting for a while, as it should.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end in order.
+    pub async fn shut_down(mut self, clients: impl IntoIterator<Item = Client>) {
+        for client in clients {
+            client.close().await;
+        }
+        self.end().await;
+    }
+
+    /// As [`TestHost::shut_down`], and keeps the folder for a host to come.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end in order.
+    pub async fn leave_folder(
+        mut self,
+        clients: impl IntoIterator<Item = Client>,
+    ) -> tempfile::TempDir {
+        for client in clients {
+            client.close().await;
+        }
+        self.end().await;
+        match tempfile::tempdir() {
+            Ok(empty) => std::mem::replace(&mut self.folder, empty),
+            Err(error) => panic!("no folder: {error}"),
+        }
+    }
+
+    async fn end(&mut self) {
+        self.end = None;
+        let Some(serving) = self.serving.take() else {
+            return;
+        };
+        match soon("shutting the host down", serving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => panic!("the host did not end in order: {error}"),
+            Err(error) => panic!("the host did not end in order: {error}"),
+        }
+        assert_eq!(self.host.registry.running(), 0, "runs are left");
+        assert!(self.host.connections.is_empty(), "connections are left");
+        assert!(self.host.store.ping().await.is_err(), "the store is open");
+    }
+}
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        if self.serving.is_some() && !std::thread::panicking() {
+            panic!("the test does not end with `shut_down`");
+        }
+    }
+}
+
+/// The usual configuration, and this text over it.
+fn config(folder: &Path, toml: &str) -> Config {
+    let write = |name: &str, text: &str| {
+        let file = folder.join(name);
+        let written = file
+            .parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&file, text));
+        if let Err(error) = written {
+            panic!("{}: {error}", file.display());
+        }
+        file
+    };
+    write("config/roundhouse.toml", BASE);
+    let own = write("test.toml", toml);
+    let loaded = Loader::empty().default_file_in(folder).file(own).load();
+    loaded.unwrap_or_else(|faults| panic!("{faults}"))
+}
