@@ -174,7 +174,6 @@ pub mod abi;
 mod agent;
 mod error;
 mod event;
-mod export_macro;
 mod ids;
 mod instance;
 mod mapper;

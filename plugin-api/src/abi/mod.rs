@@ -18,6 +18,7 @@
 
 mod borrow;
 pub mod export;
+mod export_macro;
 mod guard;
 #[cfg(feature = "host")]
 pub mod import;
