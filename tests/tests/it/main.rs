@@ -5,3 +5,4 @@
 mod architecture;
 mod plugins;
 mod protocol_v1;
+mod symbols;

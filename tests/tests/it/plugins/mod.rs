@@ -4,5 +4,6 @@ mod loading;
 mod mapping;
 mod renewal;
 mod running;
+mod shipped;
 mod stage;
 mod tools;
