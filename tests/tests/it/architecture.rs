@@ -10,16 +10,108 @@ struct Room {
 }
 
 const ROOMS: &[Room] = &[
-    Room { path: "host/src/session", forbidden: &["crate::cli", "crate::server", "crate::connection", "crate::run", "crate::guard", "crate::protocol", "crate::plugin", "crate::config", "axum::"] },
-    Room { path: "host/src/config", forbidden: &["crate::cli", "crate::server", "crate::connection", "crate::run", "crate::guard", "crate::protocol", "crate::plugin", "crate::session", "axum::", "tokio::"] },
-    Room { path: "host/src/protocol", forbidden: &["crate::cli", "crate::server", "crate::connection", "crate::run", "crate::guard", "crate::plugin", "crate::config", "axum::", "tokio::", "std::fs", "std::net"] },
-    Room { path: "host/src/plugin", forbidden: &["crate::cli", "crate::server", "crate::connection", "crate::run", "crate::guard", "crate::protocol", "crate::session", "axum::"] },
-    Room { path: "host/src/guard", forbidden: &["crate::cli", "crate::server", "crate::connection", "crate::run", "crate::plugin", "axum::", "tokio::"] },
-    Room { path: "host/src/run", forbidden: &["crate::cli", "crate::server", "crate::connection", "crate::guard", "axum::"] },
-    Room { path: "host/src/connection.rs", forbidden: &["crate::cli", "crate::server", "crate::plugin", "axum::", "tungstenite::"] },
-    Room { path: "host/src/server", forbidden: &["crate::cli"] },
-    Room { path: "plugin-api/src", forbidden: &["roundhouse_host", "axum::"] },
-    Room { path: "plugins", forbidden: &["roundhouse_host", "plugin_api::abi"] },
+    Room {
+        path: "host/src/session",
+        forbidden: &[
+            "crate::cli",
+            "crate::server",
+            "crate::connection",
+            "crate::run",
+            "crate::guard",
+            "crate::protocol",
+            "crate::plugin",
+            "crate::config",
+            "axum::",
+        ],
+    },
+    Room {
+        path: "host/src/config",
+        forbidden: &[
+            "crate::cli",
+            "crate::server",
+            "crate::connection",
+            "crate::run",
+            "crate::guard",
+            "crate::protocol",
+            "crate::plugin",
+            "crate::session",
+            "axum::",
+            "tokio::",
+        ],
+    },
+    Room {
+        path: "host/src/protocol",
+        forbidden: &[
+            "crate::cli",
+            "crate::server",
+            "crate::connection",
+            "crate::run",
+            "crate::guard",
+            "crate::plugin",
+            "crate::config",
+            "axum::",
+            "tokio::",
+            "std::fs",
+            "std::net",
+        ],
+    },
+    Room {
+        path: "host/src/plugin",
+        forbidden: &[
+            "crate::cli",
+            "crate::server",
+            "crate::connection",
+            "crate::run",
+            "crate::guard",
+            "crate::protocol",
+            "crate::session",
+            "axum::",
+        ],
+    },
+    Room {
+        path: "host/src/guard",
+        forbidden: &[
+            "crate::cli",
+            "crate::server",
+            "crate::connection",
+            "crate::run",
+            "crate::plugin",
+            "axum::",
+            "tokio::",
+        ],
+    },
+    Room {
+        path: "host/src/run",
+        forbidden: &[
+            "crate::cli",
+            "crate::server",
+            "crate::connection",
+            "crate::guard",
+            "axum::",
+        ],
+    },
+    Room {
+        path: "host/src/connection.rs",
+        forbidden: &[
+            "crate::cli",
+            "crate::server",
+            "crate::plugin",
+            "axum::",
+            "tungstenite::",
+        ],
+    },
+    Room {
+        path: "host/src/server",
+        forbidden: &["crate::cli"],
+    },
+    Room {
+        path: "plugin-api/src",
+        forbidden: &["roundhouse_host", "axum::"],
+    },
+    Room {
+        path: "plugins",
+        forbidden: &["roundhouse_host", "plugin_api::abi"],
+    },
 ];
 
 /// Where unsafe code may stand.
@@ -53,7 +145,9 @@ fn rust_files(path: &Path) -> Vec<PathBuf> {
 /// Lines of code, numbered from 1, without comments.
 fn code(path: &Path) -> Vec<(usize, String)> {
     let text = fs::read_to_string(path).unwrap();
-    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned());
+    let lines = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default().to_owned());
     (1..).zip(lines).collect()
 }
 
@@ -79,7 +173,9 @@ fn unsafe_code_stands_in_two_rooms_only() {
     let mut found = Vec::new();
     for folder in ["host/src", "plugin-api/src", "plugins"] {
         for file in rust_files(&root().join(folder)) {
-            let allowed = UNSAFE_ROOMS.iter().any(|room| file.starts_with(root().join(room)));
+            let allowed = UNSAFE_ROOMS
+                .iter()
+                .any(|room| file.starts_with(root().join(room)));
             for (number, line) in code(&file) {
                 let word = line.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
                 if !allowed && word.into_iter().any(|word| word == "unsafe") {
@@ -88,5 +184,9 @@ fn unsafe_code_stands_in_two_rooms_only() {
             }
         }
     }
-    assert!(found.is_empty(), "unsafe outside its rooms:\n{}", found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "unsafe outside its rooms:\n{}",
+        found.join("\n")
+    );
 }

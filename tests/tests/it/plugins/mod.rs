@@ -1,5 +1,6 @@
 //! The plugin room with real libraries: loading them, running their agents, calling their tools, mapping events.
 
+mod c;
 mod foreign;
 mod loading;
 mod mapping;
