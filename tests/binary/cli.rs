@@ -1,0 +1,177 @@
+//! The command line: what it prints, where, and with which exit code.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::process::{Serving, output, roundhouse};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Runs a command that must succeed; its standard output.
+fn good(folder: &Path, args: &[&str]) -> String {
+    let Output { status, stdout, stderr } = output(folder, args);
+    assert!(status.success(), "{args:?}: {status}\n{}", text(&stderr));
+    text(&stdout)
+}
+
+/// Runs a command that must fail with exit code 1 and nothing on standard output; its standard error.
+fn bad(folder: &Path, args: &[&str]) -> String {
+    let Output { status, stdout, stderr } = output(folder, args);
+    assert_eq!(status.code(), Some(1), "{args:?}\n{}", text(&stderr));
+    assert_eq!(text(&stdout), "", "{args:?}");
+    text(&stderr)
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn schemas_are_those_that_are_checked_in() {
+    let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema");
+    for name in ["client", "server", "config", "openapi", "asyncapi"] {
+        let printed = good(folder().path(), &["schema", name]);
+        let file = checked_in.join(name).with_extension("json");
+        let expected = std::fs::read_to_string(&file).unwrap();
+        assert!(printed == expected, "{} is stale: roundhouse schema {name} > {0}", file.display());
+    }
+}
+
+#[test]
+fn without_any_file_echo_is_served() {
+    let folder = folder();
+    let checked = good(folder.path(), &["check"]);
+    assert!(checked.contains("agents: echo (default: echo)"), "{checked}");
+    assert!(checked.ends_with("ok\n"), "{checked}");
+    assert!(!folder.path().join("data").exists(), "a check leaves nothing behind");
+}
+
+#[test]
+fn the_shipped_configuration_is_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let listed = good(&root, &["plugin", "list"]);
+    for name in ["echo", "redact", "scripted", "toolbox"] {
+        assert!(listed.contains(&format!("{name}\tloaded\trequired\t")), "{listed}");
+    }
+}
+
+#[test]
+fn check_tells_every_fault_at_once() {
+    let folder = folder();
+    let file = folder.path().join("bad.toml");
+    std::fs::write(&file, "[server]\nlisen = \"x\"\n[limits]\nimages = \"many\"\n").unwrap();
+    let said = bad(folder.path(), &["check", "--config", "bad.toml"]);
+    assert!(said.contains("bad.toml:2: server.lisen: unknown key; did you mean `listen`?"), "{said}");
+    assert!(said.contains("limits.images"), "{said}");
+}
+
+#[test]
+fn check_tells_every_faulty_plugin() {
+    let folder = folder();
+    let file = folder.path().join("bad.toml");
+    let text = r#"
+        default_agent = "a"
+        [plugins.libraries.gone]
+        file = "./gone.so"
+        [plugins.libraries.text]
+        file = "./text.so"
+        [plugins.libraries.echo]
+        file = "roundhouse_echo"
+        [agents.a]
+        component = "echo/nobody"
+        [agents.b]
+        component = "gone/b"
+        [agents.c]
+        component = "text/c"
+    "#;
+    std::fs::write(&file, text).unwrap();
+    std::fs::write(folder.path().join("text.so"), "not a library").unwrap();
+    let said = bad(folder.path(), &["check", "--config", "bad.toml"]);
+    for part in ["gone.so", "text.so", "has no agent `nobody`"] {
+        assert!(said.contains(part), "{part} is missing in:\n{said}");
+    }
+    let said = bad(folder.path(), &["serve", "--config", "bad.toml", "--listen", "127.0.0.1:0"]);
+    assert!(said.contains("gone.so") && said.contains("text.so"), "serve tells them too:\n{said}");
+}
+
+#[test]
+fn inspect_shows_a_library_without_a_configuration() {
+    let folder = folder();
+    let shown = good(folder.path(), &["plugin", "inspect", "roundhouse_scripted"]);
+    assert!(shown.contains("agent `scripted`"), "{shown}");
+    let json = good(folder.path(), &["plugin", "inspect", "--json", "roundhouse_redact"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["components"][0]["kind"], "mapper");
+    assert_eq!(json["components"][0]["config_schema"]["type"], "object");
+}
+
+#[test]
+fn inspect_of_what_is_no_plugin_says_why() {
+    let folder = folder();
+    let said = bad(folder.path(), &["plugin", "inspect", "./nothing.so"]);
+    assert!(said.contains("there is no file `./nothing.so`"), "{said}");
+    let said = bad(folder.path(), &["plugin", "inspect", "nothing"]);
+    assert!(said.contains("libnothing.so") && said.contains("looked in"), "{said}");
+}
+
+#[test]
+fn a_wrong_call_is_told_from_a_failure() {
+    let wrong = output(folder().path(), &["srve"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("serve"), "{}", text(&wrong.stderr));
+}
+
+#[test]
+fn nothing_is_coloured_where_nobody_looks() {
+    let folder = folder();
+    let said = bad(folder.path(), &["check", "--config", "missing.toml"]);
+    assert!(said.contains("missing.toml"), "{said}");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
+fn a_taken_port_is_told_at_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = bad(folder().path(), &["serve", "--listen", &address]);
+    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+}
+
+#[test]
+fn other_addresses_need_authentication() {
+    let said = bad(folder().path(), &["serve", "--listen", "0.0.0.0:0"]);
+    assert!(said.contains("auth"), "{said}");
+}
+
+#[test]
+fn the_backend_is_swapped_from_the_environment() {
+    let folder = folder();
+    let mut check = roundhouse(folder.path(), &["check"]);
+    check.env("ROUNDHOUSE_AGENTS__ECHO__COMPONENT", "echo/other");
+    let checked = check.output().unwrap();
+    let said = text(&checked.stderr);
+    assert!(said.contains("ROUNDHOUSE_AGENTS__ECHO__COMPONENT") && said.contains("other"), "{said}");
+}
+
+#[test]
+fn one_data_folder_serves_one_host() {
+    let folder = folder();
+    let _first = Serving::start(folder.path(), &[]);
+    let said = bad(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(said.contains("data"), "{said}");
+}
+
+#[test]
+fn a_second_signal_is_not_needed() {
+    let folder = folder();
+    for signal in ["TERM", "INT"] {
+        let mut host = Serving::start(folder.path(), &[]);
+        assert!(host.address.starts_with("127.0.0.1:"), "{}", host.address);
+        host.signal(signal);
+        assert_eq!(host.ended().code(), Some(0), "{signal}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests that start the `roundhouse` binary as a process of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod cli;
+mod process;
