@@ -13,14 +13,22 @@ fn text(bytes: &[u8]) -> String {
 
 /// Runs a command that must succeed; its standard output.
 fn good(folder: &Path, args: &[&str]) -> String {
-    let Output { status, stdout, stderr } = output(folder, args);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output(folder, args);
     assert!(status.success(), "{args:?}: {status}\n{}", text(&stderr));
     text(&stdout)
 }
 
 /// Runs a command that must fail with exit code 1 and nothing on standard output; its standard error.
 fn bad(folder: &Path, args: &[&str]) -> String {
-    let Output { status, stdout, stderr } = output(folder, args);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output(folder, args);
     assert_eq!(status.code(), Some(1), "{args:?}\n{}", text(&stderr));
     assert_eq!(text(&stdout), "", "{args:?}");
     text(&stderr)
@@ -37,7 +45,11 @@ fn schemas_are_those_that_are_checked_in() {
         let printed = good(folder().path(), &["schema", name]);
         let file = checked_in.join(name).with_extension("json");
         let expected = std::fs::read_to_string(&file).unwrap();
-        assert!(printed == expected, "{} is stale: roundhouse schema {name} > {0}", file.display());
+        assert!(
+            printed == expected,
+            "{} is stale: roundhouse schema {name} > {0}",
+            file.display()
+        );
     }
 }
 
@@ -45,9 +57,15 @@ fn schemas_are_those_that_are_checked_in() {
 fn without_any_file_echo_is_served() {
     let folder = folder();
     let checked = good(folder.path(), &["check"]);
-    assert!(checked.contains("agents: echo (default: echo)"), "{checked}");
+    assert!(
+        checked.contains("agents: echo (default: echo)"),
+        "{checked}"
+    );
     assert!(checked.ends_with("ok\n"), "{checked}");
-    assert!(!folder.path().join("data").exists(), "a check leaves nothing behind");
+    assert!(
+        !folder.path().join("data").exists(),
+        "a check leaves nothing behind"
+    );
 }
 
 #[test]
@@ -55,7 +73,10 @@ fn the_shipped_configuration_is_good() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let listed = good(&root, &["plugin", "list"]);
     for name in ["echo", "redact", "scripted", "toolbox"] {
-        assert!(listed.contains(&format!("{name}\tloaded\trequired\t")), "{listed}");
+        assert!(
+            listed.contains(&format!("{name}\tloaded\trequired\t")),
+            "{listed}"
+        );
     }
 }
 
@@ -63,9 +84,16 @@ fn the_shipped_configuration_is_good() {
 fn check_tells_every_fault_at_once() {
     let folder = folder();
     let file = folder.path().join("bad.toml");
-    std::fs::write(&file, "[server]\nlisen = \"x\"\n[limits]\nimages = \"many\"\n").unwrap();
+    std::fs::write(
+        &file,
+        "[server]\nlisen = \"x\"\n[limits]\nimages = \"many\"\n",
+    )
+    .unwrap();
     let said = bad(folder.path(), &["check", "--config", "bad.toml"]);
-    assert!(said.contains("bad.toml:2: server.lisen: unknown key; did you mean `listen`?"), "{said}");
+    assert!(
+        said.contains("bad.toml:2: server.lisen: unknown key; did you mean `listen`?"),
+        "{said}"
+    );
     assert!(said.contains("limits.images"), "{said}");
 }
 
@@ -94,8 +122,14 @@ fn check_tells_every_faulty_plugin() {
     for part in ["gone.so", "text.so", "has no agent `nobody`"] {
         assert!(said.contains(part), "{part} is missing in:\n{said}");
     }
-    let said = bad(folder.path(), &["serve", "--config", "bad.toml", "--listen", "127.0.0.1:0"]);
-    assert!(said.contains("gone.so") && said.contains("text.so"), "serve tells them too:\n{said}");
+    let said = bad(
+        folder.path(),
+        &["serve", "--config", "bad.toml", "--listen", "127.0.0.1:0"],
+    );
+    assert!(
+        said.contains("gone.so") && said.contains("text.so"),
+        "serve tells them too:\n{said}"
+    );
 }
 
 #[test]
@@ -103,7 +137,10 @@ fn inspect_shows_a_library_without_a_configuration() {
     let folder = folder();
     let shown = good(folder.path(), &["plugin", "inspect", "roundhouse_scripted"]);
     assert!(shown.contains("agent `scripted`"), "{shown}");
-    let json = good(folder.path(), &["plugin", "inspect", "--json", "roundhouse_redact"]);
+    let json = good(
+        folder.path(),
+        &["plugin", "inspect", "--json", "roundhouse_redact"],
+    );
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["components"][0]["kind"], "mapper");
     assert_eq!(json["components"][0]["config_schema"]["type"], "object");
@@ -115,14 +152,21 @@ fn inspect_of_what_is_no_plugin_says_why() {
     let said = bad(folder.path(), &["plugin", "inspect", "./nothing.so"]);
     assert!(said.contains("there is no file `./nothing.so`"), "{said}");
     let said = bad(folder.path(), &["plugin", "inspect", "nothing"]);
-    assert!(said.contains("libnothing.so") && said.contains("looked in"), "{said}");
+    assert!(
+        said.contains("libnothing.so") && said.contains("looked in"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_wrong_call_is_told_from_a_failure() {
     let wrong = output(folder().path(), &["srve"]);
     assert_eq!(wrong.status.code(), Some(2));
-    assert!(text(&wrong.stderr).contains("serve"), "{}", text(&wrong.stderr));
+    assert!(
+        text(&wrong.stderr).contains("serve"),
+        "{}",
+        text(&wrong.stderr)
+    );
 }
 
 #[test]
@@ -138,7 +182,10 @@ fn a_taken_port_is_told_at_once() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let said = bad(folder().path(), &["serve", "--listen", &address]);
-    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+    assert!(
+        said.contains(&format!("cannot listen on {address}")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -154,7 +201,10 @@ fn the_backend_is_swapped_from_the_environment() {
     check.env("ROUNDHOUSE_AGENTS__ECHO__COMPONENT", "echo/other");
     let checked = check.output().unwrap();
     let said = text(&checked.stderr);
-    assert!(said.contains("ROUNDHOUSE_AGENTS__ECHO__COMPONENT") && said.contains("other"), "{said}");
+    assert!(
+        said.contains("ROUNDHOUSE_AGENTS__ECHO__COMPONENT") && said.contains("other"),
+        "{said}"
+    );
 }
 
 #[test]

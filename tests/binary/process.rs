@@ -36,7 +36,10 @@ impl Serving {
     /// Starts `roundhouse serve` in `folder` on a free port and waits until it listens.
     pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
         let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
-        let mut child = roundhouse(folder, &args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = roundhouse(folder, &args)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut all = String::new();
         let address = loop {
@@ -50,13 +53,18 @@ impl Serving {
             all.push_str(&line);
         };
         // The rest is read so that the host never waits for somebody to read its log.
-        std::thread::spawn(move || std::io::copy(&mut lines.by_ref().take(u64::MAX), &mut std::io::sink()));
+        std::thread::spawn(move || {
+            std::io::copy(&mut lines.by_ref().take(u64::MAX), &mut std::io::sink())
+        });
         Self { child, address }
     }
 
     /// Sends a signal by its name, as `kill` knows it.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
