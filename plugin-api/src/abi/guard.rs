@@ -25,17 +25,26 @@ pub(crate) async fn catch_future<F: Future>(future: F) -> Result<F::Output, Stri
     .await
 }
 
-/// The text of a panic. Dropping the payload runs its author's code, which may panic too.
+/// The text of a panic.
 fn message(payload: Box<dyn Any + Send>) -> String {
     let text = match payload.downcast_ref::<&'static str>() {
         Some(text) => (*text).to_owned(),
-        None => payload
-            .downcast_ref::<String>()
-            .cloned()
-            .unwrap_or_else(|| "panic".to_owned()),
+        None => match payload.downcast_ref::<String>() {
+            Some(text) => text.clone(),
+            None => "panic".to_owned(),
+        },
     };
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
-    }
+    discard(payload);
     text
+}
+
+/// Drops what a panic carried. That runs its author's code, which may panic in its turn.
+fn discard(mut payload: Box<dyn Any + Send>) {
+    for _ in 0..4 {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
+    }
+    std::mem::forget(payload);
 }

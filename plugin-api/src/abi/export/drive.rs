@@ -80,6 +80,7 @@ impl Ending {
 }
 
 /// How long the author's future may take.
+#[derive(Clone, Copy)]
 pub(super) enum Bound {
     /// Until this long after the scope was stopped.
     AfterStop(Duration, fn() -> Ending),
@@ -163,26 +164,32 @@ async fn drive<W>(scope: Arc<Scope>, bound: Bound, work: impl FnOnce(Arc<Scope>)
 where
     W: Future<Output = Ending> + Send,
 {
-    let work = pin!(work(Arc::clone(&scope)));
     let overdue = async {
         match bound {
-            Bound::AfterStop(grace, ending) => {
+            Bound::AfterStop(grace, _) => {
                 scope.stopped().await;
                 tokio::time::sleep(grace).await;
-                ending()
             }
-            Bound::Total(limit, what) => {
-                tokio::time::sleep(limit).await;
-                Ending::internal(format!("{what} took longer than {} s", limit.as_secs_f32()))
-            }
+            Bound::Total(limit, _) => tokio::time::sleep(limit).await,
         }
     };
     // Without a budget: work that never rests uses up the task's, and then a timer is never ready.
     let overdue = tokio::task::coop::unconstrained(overdue);
-    tokio::select! {
-        biased;
-        ending = work => ending,
-        ending = overdue => ending,
+    let ending = {
+        let work = pin!(work(Arc::clone(&scope)));
+        tokio::select! {
+            biased;
+            ending = work => Some(ending),
+            () = overdue => None,
+        }
+        // Here what is overdue is dropped, which may panic: before there is an ending that would be lost.
+    };
+    match (ending, bound) {
+        (Some(ending), _) => ending,
+        (None, Bound::AfterStop(_, ending)) => ending(),
+        (None, Bound::Total(limit, what)) => {
+            Ending::internal(format!("{what} took longer than {} s", limit.as_secs_f32()))
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::ffi::c_void;
 use std::mem::size_of;
-use std::sync::Arc;
+use std::sync::atomic::AtomicPtr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::borrow::{self, BorrowError, lend_bytes};
 use super::super::guard::catch;
@@ -17,10 +18,14 @@ struct Ctx {
     host: Arc<dyn HostLibrary>,
 }
 
-/// Makes the table that a library gets. It lives for ever, as libraries are never unloaded.
-pub(super) fn leak(host: Arc<dyn HostLibrary>) -> &'static RhHost {
+/// The tables of all libraries. Nothing is taken out: a library may use its table for ever, as it is never
+/// unloaded. Kept here rather than just leaked, so that a leak checker tells them from mistakes.
+static TABLES: Mutex<Vec<AtomicPtr<RhHost>>> = Mutex::new(Vec::new());
+
+/// Makes the table that a library gets. It lives for ever.
+pub(super) fn table(host: Arc<dyn HostLibrary>) -> &'static RhHost {
     let ctx: &'static mut Ctx = Box::leak(Box::new(Ctx { host }));
-    Box::leak(Box::new(RhHost {
+    let table = Box::into_raw(Box::new(RhHost {
         size: size_of::<RhHost>(),
         abi_minor: ABI_MINOR,
         reserved: 0,
@@ -31,13 +36,19 @@ pub(super) fn leak(host: Arc<dyn HostLibrary>) -> &'static RhHost {
         cancel: Some(cancel),
         image: Some(image),
         log: Some(log),
-    }))
+    }));
+    TABLES
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(AtomicPtr::new(table));
+    // SAFETY: just allocated, never freed, never written again.
+    unsafe { &*table }
 }
 
 /// Runs a callback's work on its host; what is wrong with an argument, and a panic, become answers.
 #[inline]
 fn call(ctx: *mut c_void, work: impl FnOnce(&dyn HostLibrary) -> Result<i32, BorrowError>) -> i32 {
-    // SAFETY: null, or the `Ctx` that `leak` put into the table, which is the only one a library has got and
+    // SAFETY: null, or the `Ctx` that `table` put into the table, which is the only one a library has got and
     // which is never freed or written.
     let Some(ctx) = (unsafe { ctx.cast_const().cast::<Ctx>().as_ref() }) else {
         return ERR_INVALID;

@@ -193,7 +193,7 @@ impl PluginDescriptor {
     ///
     /// The library refuses.
     pub fn init(&self, host: Arc<dyn HostLibrary>) -> Result<Library, InitError> {
-        let table = callbacks::leak(host);
+        let table = callbacks::table(host);
         // SAFETY: the library's own function, mapped for ever, as `read_descriptor` was promised; the table
         // lives for ever.
         let answer = unsafe { (self.init)(std::ptr::from_ref(table)) };
