@@ -33,10 +33,13 @@ impl RunContext {
     ///
     /// # Cancel safety
     ///
-    /// The event is handed over when the future is first polled. Dropping it after that gives up the waiting only.
-    pub async fn emit(&self, event: impl Into<Event> + Send) -> Result<(), EmitError> {
-        let event = event.into();
-        self.scope.emit(&event).await
+    /// The host has the event as soon as this is called. Dropping the future gives up the waiting only.
+    #[inline]
+    pub fn emit(
+        &self,
+        event: impl Into<Event>,
+    ) -> impl Future<Output = Result<(), EmitError>> + Send {
+        self.scope.emit(&event.into())
     }
 
     /// Resolves when the run was asked to stop, at once if that was before.

@@ -1,6 +1,6 @@
 //! Reading what the other side lends.
 
-use std::mem::{MaybeUninit, size_of};
+use std::mem::{MaybeUninit, align_of, size_of};
 
 use thiserror::Error;
 
@@ -57,14 +57,13 @@ sized!(
     RhHost
 );
 
-/// Copies a struct of which its writer knew `size` bytes; what it did not know is zero, null or absent.
+/// The struct where it is, if its writer knew all of it.
 ///
 /// # Safety
 ///
-/// `from` is null, or points to a `usize` followed by as many bytes of a `T` as it says, at least itself, and
-/// stays so during the call.
+/// As [`read`], during `'a`.
 #[inline]
-pub(super) unsafe fn read<T: Sized_>(from: *const T) -> Result<T, BorrowError> {
+unsafe fn whole<'a, T: Sized_>(from: *const T) -> Result<Option<&'a T>, BorrowError> {
     if from.is_null() {
         return Err(BorrowError::Null);
     }
@@ -73,10 +72,27 @@ pub(super) unsafe fn read<T: Sized_>(from: *const T) -> Result<T, BorrowError> {
     }
     // SAFETY: not null and aligned; by contract at least `size`, the first field, is there.
     let size = unsafe { from.cast::<usize>().read() };
-    if size >= size_of::<T>() {
-        // SAFETY: by contract there are `size` bytes, so a whole T.
-        return Ok(unsafe { from.read() });
+    // SAFETY: by contract there are `size` bytes, so a whole T, and nobody writes them meanwhile.
+    Ok((size >= size_of::<T>()).then(|| unsafe { &*from }))
+}
+
+/// Copies a struct of which its writer knew `size` bytes; what it did not know is zero, null or absent.
+///
+/// # Safety
+///
+/// `from` is null, or points to a `usize` followed by as many bytes of a `T` as it says, at least itself, and
+/// nobody writes them during the call.
+#[inline]
+pub(super) unsafe fn read<T: Sized_>(from: *const T) -> Result<T, BorrowError> {
+    // SAFETY: passed on to the caller.
+    if let Some(whole) = unsafe { whole(from) }? {
+        return Ok(*whole);
     }
+    // SAFETY: `whole` has found it to be neither null nor misaligned.
+    let size = unsafe { from.cast::<usize>().read() };
+    // Down to whole words: a size that ends within a pointer, which none has that comes from this source, must
+    // not leave half of one.
+    let size = size & !(align_of::<T>() - 1);
     if size < size_of::<usize>() {
         return Err(BorrowError::Size);
     }
@@ -85,11 +101,10 @@ pub(super) unsafe fn read<T: Sized_>(from: *const T) -> Result<T, BorrowError> {
     // for, and a local does not overlap what was lent.
     unsafe {
         from.cast::<u8>()
-            .copy_to_nonoverlapping(value.as_mut_ptr().cast::<u8>(), size)
-    };
-    // SAFETY: every byte is zero or the writer's, and a field is either wholly its own or cut: a pointer or
-    // integer cut by a foolish `size` is still some pointer or integer, which callers check like any other;
-    // sizes that release sources had end between fields.
+            .copy_to_nonoverlapping(value.as_mut_ptr().cast::<u8>(), size);
+    }
+    // SAFETY: every byte is zero or the writer's, and zero is a value of every field; no pointer is cut, as
+    // none is larger than the alignment.
     Ok(unsafe { value.assume_init() })
 }
 
@@ -136,9 +151,19 @@ pub(super) const fn lend_bytes(bytes: &[u8]) -> RhStr {
 ///
 /// # Safety
 ///
-/// The strings of `event` as in [`str`].
+/// `from` as in [`read`] and its strings as in [`str`], during `'a`.
 #[inline]
-pub(super) unsafe fn event<'a>(event: &RhEvent) -> Result<EventRef<'a>, BorrowError> {
+pub(super) unsafe fn event<'a>(from: *const RhEvent) -> Result<EventRef<'a>, BorrowError> {
+    let older;
+    // SAFETY: passed on to the caller.
+    let event = match unsafe { whole(from) }? {
+        Some(event) => event,
+        None => {
+            // SAFETY: passed on to the caller.
+            older = unsafe { read(from) }?;
+            &older
+        }
+    };
     let name = match known_name(event.kind) {
         Some(name) => name,
         // SAFETY: passed on to the caller.

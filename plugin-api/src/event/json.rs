@@ -142,6 +142,7 @@ impl Event {
 }
 
 /// The wire type of a kind that this release knows, except custom.
+#[inline]
 pub(crate) fn known_name(kind: u32) -> Option<&'static str> {
     Some(match kind {
         types::EVENT_STREAM_DELTA => "stream_delta",

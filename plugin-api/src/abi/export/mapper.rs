@@ -92,12 +92,8 @@ unsafe extern "C" fn map(state: *mut c_void, event: *const RhEvent, out: RhEvent
         let Some(state) = (unsafe { state.cast::<State>().as_ref() }) else {
             return ERR_INVALID;
         };
-        // SAFETY: the host lends an `RhEvent` for this call.
-        let Ok(event) = (unsafe { borrow::read(event) }) else {
-            return ERR_INVALID;
-        };
-        // SAFETY: as above, its strings too.
-        let Ok(parts) = (unsafe { borrow::event(&event) }) else {
+        // SAFETY: the host lends an `RhEvent` with its strings for this call.
+        let Ok(parts) = (unsafe { borrow::event(event) }) else {
             return ERR_INVALID;
         };
         let event = match Event::from_parts(parts) {

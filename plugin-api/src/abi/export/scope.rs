@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,6 +28,23 @@ const STOPPING: u8 = 1;
 /// Ended: nothing of it crosses any more.
 const OVER: u8 = 2;
 
+/// An agent that emits in a tight loop must still let the runtime's other tasks in, its own stop too: every so
+/// many emits cost one of a task's budget of 128. Rarely enough that resting costs an emit next to nothing.
+const EMITS_PER_BUDGET: u32 = 16;
+
+/// What became of an event.
+enum Handed {
+    Accepted,
+    /// Accepted, and others should have a turn.
+    Rest,
+    /// Accepted, and the next has to wait for a `resume` after the one `seen`.
+    Slow {
+        seen: u64,
+    },
+    /// The host's answer.
+    Refused(i32),
+}
+
 /// What the library holds of the host for one run, call or instance.
 #[derive(Debug)]
 pub struct Scope {
@@ -39,6 +56,7 @@ pub struct Scope {
     /// Counts the calls of `resume`, so that one between an `emit` and the wait for it is not lost.
     resumes: AtomicU64,
     resume: Notify,
+    emits: AtomicU32,
 }
 
 impl Scope {
@@ -50,6 +68,7 @@ impl Scope {
             stop: Notify::new(),
             resumes: AtomicU64::new(0),
             resume: Notify::new(),
+            emits: AtomicU32::new(0),
         })
     }
 
@@ -61,24 +80,51 @@ impl Scope {
         self.host
     }
 
-    /// The author's `emit`. The host gets the event on the first poll.
-    pub(crate) async fn emit(&self, event: &Event) -> Result<(), EmitError> {
+    /// The author's `emit`. The host has the event when this returns; what is left is to wait.
+    #[inline]
+    pub(crate) fn emit(
+        &self,
+        event: &Event,
+    ) -> impl Future<Output = Result<(), EmitError>> + Send + use<'_> {
+        let handed = self.hand_over(event);
+        async move {
+            match handed {
+                Handed::Accepted => Ok(()),
+                Handed::Rest => {
+                    tokio::task::coop::consume_budget().await;
+                    Ok(())
+                }
+                Handed::Slow { seen } => {
+                    self.wait_for_resume(seen).await;
+                    Ok(())
+                }
+                Handed::Refused(answer) => Err(self.refusal(answer)),
+            }
+        }
+    }
+
+    #[inline]
+    fn hand_over(&self, event: &Event) -> Handed {
         if self.is_over() {
-            return Err(EmitError::Stopped);
+            return Handed::Refused(STOP);
         }
         // Read before the event goes out: a `resume` that answers it is then always a change.
-        let resumes = self.resumes.load(Ordering::Acquire);
+        let seen = self.resumes.load(Ordering::Acquire);
         let answer = event.with_parts(|parts| self.host.emit(self.id, parts));
         if answer == SLOW {
-            self.wait_for_resume(resumes).await;
-            return Ok(());
+            return Handed::Slow { seen };
         }
         if answer < 0 || answer == STOP {
-            return Err(self.refusal(answer));
+            return Handed::Refused(answer);
         }
-        // An agent that emits in a tight loop must still let the runtime's other tasks in, its stop too.
-        tokio::task::coop::consume_budget().await;
-        Ok(())
+        // Not exact when several tasks emit, and need not be.
+        let emits = self.emits.load(Ordering::Relaxed).wrapping_add(1);
+        self.emits.store(emits, Ordering::Relaxed);
+        if emits.is_multiple_of(EMITS_PER_BUDGET) {
+            Handed::Rest
+        } else {
+            Handed::Accepted
+        }
     }
 
     #[cold]
@@ -132,6 +178,7 @@ impl Scope {
         self.state.load(Ordering::Acquire) != RUNNING
     }
 
+    #[inline]
     pub(super) fn is_over(&self) -> bool {
         self.state.load(Ordering::Acquire) == OVER
     }

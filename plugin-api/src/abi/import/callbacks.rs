@@ -66,10 +66,8 @@ fn call(ctx: *mut c_void, work: impl FnOnce(&dyn HostLibrary) -> Result<i32, Bor
 
 unsafe extern "C" fn emit(ctx: *mut c_void, scope: u64, event: *const RhEvent) -> i32 {
     call(ctx, |host| {
-        // SAFETY: the library lends an `RhEvent` for this call.
-        let event = unsafe { borrow::read(event) }?;
-        // SAFETY: as above, with its strings.
-        let event = unsafe { borrow::event(&event) }?;
+        // SAFETY: the library lends an `RhEvent` with its strings for this call.
+        let event = unsafe { borrow::event(event) }?;
         if event.name.is_empty() {
             return Ok(ERR_INVALID);
         }

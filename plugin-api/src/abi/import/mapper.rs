@@ -162,10 +162,8 @@ unsafe extern "C" fn take(ctx: *mut c_void, event: *const RhEvent) -> i32 {
         return ERR_INVALID;
     };
     let taken = catch(|| {
-        // SAFETY: the library lends an `RhEvent` for this call.
-        let event = unsafe { borrow::read(event) }?;
-        // SAFETY: as above, with its strings.
-        let event = unsafe { borrow::event(&event) }?;
+        // SAFETY: the library lends an `RhEvent` with its strings for this call.
+        let event = unsafe { borrow::event(event) }?;
         if event.name.is_empty() {
             return Err(super::BorrowError::Null);
         }
