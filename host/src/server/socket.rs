@@ -142,7 +142,10 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
                 // The library answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_))) | None => return None,
-                Some(Err(error)) if is_too_large(&error) => return link.too_large(frame_bytes).await,
+                Some(Err(error)) if is_too_large(&error) => {
+                    link.is_readable = false;
+                    return link.too_large(frame_bytes).await;
+                }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "connection lost");
                     return None;
@@ -195,6 +198,8 @@ fn is_too_large(error: &axum::Error) -> bool {
 struct Link {
     socket: WebSocket,
     last_sent: Instant,
+    /// Not after a frame whose header alone was read.
+    is_readable: bool,
 }
 
 impl Link {
@@ -202,6 +207,7 @@ impl Link {
         Self {
             socket,
             last_sent: Instant::now(),
+            is_readable: true,
         }
     }
 
@@ -281,6 +287,11 @@ impl Link {
         };
         let closing = async {
             self.socket.send(Message::Close(Some(frame))).await?;
+            if !self.is_readable {
+                // Ending the connection with something unread in it resets it, which may cost the client what it
+                // has not read yet.
+                std::future::pending::<()>().await;
+            }
             while let Some(Ok(_)) = self.socket.recv().await {}
             Ok::<(), axum::Error>(())
         };
