@@ -12,6 +12,10 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    self,
+    coding::{Data, OpCode},
+};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
@@ -118,6 +122,7 @@ impl Connect {
             protocol,
             order: Order::default(),
             transcript: VecDeque::new(),
+            early: VecDeque::new(),
             is_closed: false,
         })
     }
@@ -129,11 +134,14 @@ pub struct Client {
     protocol: Option<HeaderValue>,
     order: Order,
     transcript: VecDeque<String>,
+    /// Frames that came while something else was waited for.
+    early: VecDeque<Frame>,
     is_closed: bool,
 }
 
 enum Received {
     Frame(Frame),
+    Pong,
     Closed(Option<Close>),
 }
 
@@ -183,6 +191,39 @@ impl Client {
         self.send_raw(Message::binary(data.to_vec())).await;
     }
 
+    /// Sends a text in so many fragments.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be sent.
+    pub async fn send_fragments(&mut self, text: &str, count: usize) {
+        self.note("→", &format!("in {count} fragments: {text}"));
+        let size = text.len().div_ceil(count).max(1);
+        let mut opcode = OpCode::Data(Data::Text);
+        let pieces = text.as_bytes().chunks(size);
+        let last = pieces.len().saturating_sub(1);
+        for (index, piece) in pieces.enumerate() {
+            let fragment = frame::Frame::message(piece.to_vec(), opcode, index == last);
+            self.send_raw(Message::Frame(fragment)).await;
+            opcode = OpCode::Data(Data::Continue);
+        }
+    }
+
+    /// Sends a text that the host may refuse to read to its end.
+    ///
+    /// # Panics
+    ///
+    /// When the host neither reads nor refuses.
+    pub async fn send_too_much(&mut self, text: &str) {
+        self.note("→", text);
+        let sent = tokio::time::timeout(PATIENCE, self.socket.send(Message::text(text))).await;
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.note("→", &format!("cut off: {error}")),
+            Err(_) => self.fail("sending: the host does not read"),
+        }
+    }
+
     /// Sends any message.
     ///
     /// # Panics
@@ -193,6 +234,23 @@ impl Client {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.fail(&format!("sending: {error}")),
             Err(_) => self.fail("sending: the host does not read"),
+        }
+    }
+
+    /// Waits until the host has taken every frame that was sent to it so far. Frames that come meanwhile are kept
+    /// for the calls that follow.
+    ///
+    /// # Panics
+    ///
+    /// When it does not, or closes the connection.
+    pub async fn taken(&mut self) {
+        self.send_raw(Message::Ping("taken".into())).await;
+        loop {
+            match self.receive_any("a pong").await {
+                Received::Pong => return,
+                Received::Frame(frame) => self.early.push_back(frame),
+                Received::Closed(close) => self.fail(&format!("closed ({close:?})")),
+            }
         }
     }
 
@@ -218,7 +276,10 @@ impl Client {
     pub async fn next_with_heartbeats(&mut self) -> Frame {
         match self.receive("a frame").await {
             Received::Frame(frame) => frame,
-            Received::Closed(close) => self.fail(&format!("closed ({close:?}) instead of a frame")),
+            Received::Closed(close) => {
+                self.fail(&format!("closed ({close:?}) instead of a frame"));
+            }
+            Received::Pong => self.fail("a pong that nobody waits for"),
         }
     }
 
@@ -348,6 +409,7 @@ impl Client {
                 Received::Frame(_) => self.fail("a frame instead of the close"),
                 Received::Closed(Some(close)) => return close,
                 Received::Closed(None) => self.fail("the connection broke off without a close"),
+                Received::Pong => {}
             }
         }
     }
@@ -364,6 +426,7 @@ impl Client {
                 Received::Frame(frame) => frames.push(frame),
                 Received::Closed(Some(close)) => return (frames, close),
                 Received::Closed(None) => self.fail("the connection broke off without a close"),
+                Received::Pong => {}
             }
         }
     }
@@ -388,6 +451,18 @@ impl Client {
     }
 
     async fn receive(&mut self, what: &str) -> Received {
+        if let Some(frame) = self.early.pop_front() {
+            return Received::Frame(frame);
+        }
+        loop {
+            match self.receive_any(what).await {
+                Received::Pong => {}
+                received => return received,
+            }
+        }
+    }
+
+    async fn receive_any(&mut self, what: &str) -> Received {
         loop {
             let message = match tokio::time::timeout(PATIENCE, self.socket.next()).await {
                 Ok(message) => message,
@@ -407,7 +482,8 @@ impl Client {
                     self.finish_close().await;
                     return Received::Closed(close);
                 }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Pong(_))) => return Received::Pong,
+                Some(Ok(Message::Ping(_))) => {}
                 Some(Ok(other)) => self.fail(&format!("neither text nor close: {other:?}")),
                 None => {
                     self.is_closed = true;

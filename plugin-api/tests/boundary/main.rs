@@ -6,7 +6,6 @@
 
 mod descriptors;
 mod fixture;
-mod fixture_mappers;
 mod foreign_host;
 mod foreign_mapper;
 mod foreign_plugin;

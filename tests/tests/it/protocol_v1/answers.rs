@@ -172,7 +172,7 @@ async fn unknown_fields_are_ignored_and_the_last_of_equal_keys_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_fault_in_the_contracts_order_is_the_answer() {
-    let host = TestHost::start().await;
+    let host = TestHost::with("limits.image_bytes = \"512 KiB\"").await;
     let session = host.session().await;
     let mut busy = host.idle(session).await;
     let mut client = host.idle(session).await;
@@ -181,7 +181,7 @@ async fn the_first_fault_in_the_contracts_order_is_the_answer() {
     // Every fault at once; then one less each time, in the order in which they are looked at.
     let png = "iVBORw0KGgo=";
     let text = "bm90IGFuIGltYWdl";
-    let large = "A".repeat(8 * 1024 * 1024);
+    let large = "A".repeat(1024 * 1024);
     let file = json!([{"name": "a", "path": "/etc/passwd"}]);
     let message = |images: Value, files: &Value| json!({"type": "message", "content": "x", "images": images, "files": files});
     let mut eleven = vec!["%"; 10];
@@ -202,7 +202,7 @@ async fn the_first_fault_in_the_contracts_order_is_the_answer() {
     client
         .send(&message(json!(["%", text, large]), &file))
         .await;
-    client.expect_error("Image exceeds 5 MB limit.").await;
+    client.expect_error("Image exceeds 0.5 MB limit.").await;
     client.send(&message(json!([text, "%", png]), &file)).await;
     client.expect_error("Image 2 is not valid base64.").await;
     client.send(&message(json!([png, text, png]), &file)).await;

@@ -2,3 +2,12 @@
 
 mod answers;
 mod connecting;
+mod endings;
+mod events;
+mod files;
+mod heartbeats;
+mod images;
+mod large_frames;
+mod notes;
+mod saving;
+mod waiting;
