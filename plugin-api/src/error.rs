@@ -44,8 +44,9 @@ pub enum RunError {
     /// What nobody foresaw. Clients read it after `Internal error: `.
     #[error("{0}")]
     Internal(String),
-    /// No failure: the run was stopped and ends for it. `?` makes this of an [`EmitError::Stopped`], so that
-    /// a run may simply return when an `emit` says that it is over.
+    /// No failure: the run was stopped and ends for it. `?` makes this of an [`EmitError::Stopped`] and of a
+    /// service that was cancelled, so that a run may simply return when it learns that it is over. In a run that
+    /// was not stopped it counts as a failure.
     #[error("stopped")]
     Stopped,
 }

@@ -22,6 +22,10 @@ enum Which {
     Server,
     /// JSON Schema of the configuration.
     Config,
+    /// OpenAPI document of the HTTP interface.
+    Openapi,
+    /// AsyncAPI document of the WebSocket.
+    Asyncapi,
 }
 
 pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<ExitCode> {
@@ -29,6 +33,8 @@ pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<ExitCode> {
         Which::Client => documents::client(),
         Which::Server => documents::server(),
         Which::Config => documents::config(),
+        Which::Openapi => documents::openapi(),
+        Which::Asyncapi => documents::asyncapi(),
     };
     let text = crate::protocol::schema::schema_text(&document);
     std::io::stdout().lock().write_all(text.as_bytes())?;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::{asyncapi, rest};
 use crate::{config, protocol};
 
 /// JSON Schema of what clients send.
@@ -17,4 +18,14 @@ pub fn server() -> Value {
 /// JSON Schema of the configuration.
 pub fn config() -> Value {
     config::schema().clone()
+}
+
+/// OpenAPI document of the HTTP interface.
+pub fn openapi() -> Value {
+    rest::openapi()
+}
+
+/// AsyncAPI document of the WebSocket.
+pub fn asyncapi() -> Value {
+    asyncapi::document()
 }

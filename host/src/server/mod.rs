@@ -1,18 +1,25 @@
 //! The server: routes, the upgrade to a WebSocket, and the drain.
 //!
 //! In reading order: [`host`] (what serves, put together), [`serve`] (listening and ending), [`socket`] (one
-//! WebSocket), [`auth`] and [`origin`] (who may).
+//! WebSocket), `rest` (everything else), [`auth`], [`origin`] and `cors` (who may), `problem` (how errors are told),
+//! [`documents`] with `openapi` and `asyncapi` (how all that is described to programs).
 
+mod asyncapi;
 pub mod auth;
+mod cors;
 pub mod documents;
 pub mod host;
+mod openapi;
 pub mod origin;
+pub mod problem;
+mod rest;
 pub mod socket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
@@ -21,8 +28,9 @@ pub use host::{Host, HostError, InForce};
 
 /// The routes of a host.
 pub fn router(host: Arc<Host>) -> Router {
-    Router::new()
+    rest::router(Arc::clone(&host))
         .route("/ws/sessions/{session_id}", get(socket::upgrade))
+        .layer(from_fn_with_state(Arc::clone(&host), cors::grant))
         .with_state(host)
 }
 

@@ -6,13 +6,15 @@ use std::time::Duration;
 use plugin_api::abi::types::RhPlugin;
 use plugin_api::serde_json::{Map, Value, json};
 use plugin_api::{
-    AgentBackend, CreateError, EmitError, Event, EventKinds, EventMapper, InstanceContext,
-    MapEvents, Mapped, MapperRun, NoConfig, Outcome, RunContext, RunError, RunRequest, SessionId,
-    Tool, ToolCall, ToolContext, ToolError, ToolOutput, ToolSpec, Toolset, async_trait, tracing,
+    AgentBackend, CreateError, EmitError, Event, InstanceContext, NoConfig, Outcome, RunContext,
+    RunError, RunRequest, SessionId, Tool, ToolCall, ToolContext, ToolError, ToolOutput, ToolSpec,
+    Toolset, async_trait, tracing,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::watch;
+
+use crate::fixture_mappers::{Broken, Edit};
 
 /// What instances tell the tests past the host: things that a host cannot see.
 pub(crate) static NOTES: std::sync::LazyLock<watch::Sender<Vec<String>>> =
@@ -27,7 +29,7 @@ pub(crate) fn entry() -> *const RhPlugin {
         agents: { "worker" => Worker, "picky" => Picky },
         toolsets: { "box" => ToolBox },
         tools: { "add" => Add },
-        mappers: { "edit" => Edit },
+        mappers: { "edit" => Edit, "broken" => Broken },
     }
 }
 
@@ -334,46 +336,5 @@ impl Tool for Add {
     async fn call(&self, args: AddArgs, _: ToolContext) -> Result<ToolOutput, ToolError> {
         tokio::time::sleep(Duration::ZERO).await;
         Ok(ToolOutput::text((args.a + args.b).to_string()))
-    }
-}
-
-/// Does to a delta what its text says; passes the rest.
-pub(crate) struct Edit;
-
-impl EventMapper for Edit {
-    type Config = NoConfig;
-
-    fn create(_: NoConfig) -> Result<Self, CreateError> {
-        Ok(Self)
-    }
-
-    fn kinds(&self) -> EventKinds {
-        EventKinds::STREAM_DELTA | EventKinds::CUSTOM | EventKinds::STREAM_END
-    }
-
-    fn open(&self, run: &MapperRun) -> Box<dyn MapEvents> {
-        assert_ne!(run.agent, "panic");
-        let mut count = 0;
-        Box::new(move |event| {
-            count += 1;
-            match event {
-                Event::StreamDelta(delta) => match delta.delta.as_str() {
-                    "drop" => Mapped::Drop,
-                    "twice" => {
-                        Mapped::Replace(vec![Event::stream_delta("twice"), Event::thinking_end()])
-                    }
-                    "none" => Mapped::Replace(Vec::new()),
-                    "count" => Mapped::replace(Event::stream_delta(count.to_string())),
-                    "fail" => Mapped::Fail("told to".to_owned()),
-                    "panic" => panic!("in map"),
-                    _ => Mapped::Pass,
-                },
-                Event::StreamEnd(mut end) => {
-                    end.content = "redacted".to_owned();
-                    Mapped::replace(end)
-                }
-                _ => Mapped::Pass,
-            }
-        })
     }
 }

@@ -1,6 +1,7 @@
 //! Making and ending instances.
 
-use plugin_api::abi::import::{AgentFns, Completion, ComponentKind, FailureKind};
+use plugin_api::abi::import::{AgentFns, Completion, ComponentKind, DescribeError, FailureKind};
+use plugin_api::abi::types::ERR_INTERNAL;
 use plugin_api::serde_json::{self, json};
 use plugin_api::wire::InstanceParams;
 
@@ -41,7 +42,8 @@ fn the_descriptor_says_what_is_there() {
             "agent picky",
             "toolset box",
             "toolset add",
-            "mapper edit"
+            "mapper edit",
+            "mapper broken"
         ]
     );
 }
@@ -56,6 +58,9 @@ fn components_describe_themselves() {
         "string"
     );
     assert_eq!(describe(3).summary, "Adds two numbers.");
+    // And one whose schema panics does not.
+    let broken = PLUGIN.descriptor.components[5].describe();
+    assert!(matches!(broken, Err(DescribeError::Refused(ERR_INTERNAL))));
 }
 
 #[tokio::test]

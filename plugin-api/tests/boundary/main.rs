@@ -6,6 +6,7 @@
 
 mod descriptors;
 mod fixture;
+mod fixture_mappers;
 mod foreign_host;
 mod foreign_mapper;
 mod foreign_plugin;

@@ -1,11 +1,13 @@
 //! Event mappers.
 
-use plugin_api::abi::import::{Completion, EventRef, MapFault, MapperState, Verdict};
+use plugin_api::abi::import::{
+    Completion, ComponentKind, EventRef, FailureKind, MapFault, MapperState, Verdict,
+};
 use plugin_api::abi::types::{EVENT_CUSTOM, EVENT_STREAM_DELTA};
 use plugin_api::wire::MapperParams;
 use plugin_api::{Event, EventKinds, serde_json};
 
-use crate::host::{host, mapper};
+use crate::host::{PLUGIN, host, mapper};
 
 fn delta(text: &str) -> EventRef<'_> {
     EventRef {
@@ -113,6 +115,28 @@ async fn a_state_that_cannot_be_opened_is_none() {
             .is_none()
     );
     assert!(edit.open("[").is_none());
+}
+
+#[tokio::test]
+async fn a_mapper_whose_kinds_panic_is_not_made() {
+    let ComponentKind::Mapper(broken) = PLUGIN.component("broken") else {
+        panic!()
+    };
+    let mut scope = host().scope();
+    broken.create(scope.id, "{}", "{}");
+    assert_eq!(
+        scope.failed().await,
+        (FailureKind::Internal, "in kinds".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_panic_while_a_state_is_closed_harms_nobody() {
+    let edit = mapper("edit").await;
+    let mut params = MapperParams::default();
+    params.agent = "panic late".to_owned();
+    drop(edit.open(&serde_json::to_string(&params).unwrap()).unwrap());
+    assert!(edit.open("{}").is_some());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Services of the host, from both sides.
 
-use plugin_api::abi::import::ServiceFailure;
+use plugin_api::abi::import::{FailureKind, ServiceFailure};
 use plugin_api::serde_json::{Value, json};
 use plugin_api::{Event, Outcome, RunContext, RunError, ServiceErrorCode};
 use tokio::sync::mpsc;
@@ -113,12 +113,22 @@ async fn failures_of_a_service_keep_their_code() {
 }
 
 #[tokio::test]
-async fn a_request_that_nobody_answers_is_cancelled_and_ends_a_run_as_stopped() {
+async fn a_request_that_nobody_answers_is_cancelled() {
     let worker = agent("worker", "{}").await;
+    // A run that was stopped ends as stopped for it; one that was not has failed.
+    let mut run = host().scope();
+    worker.run(run.id, &run_json("tool? add"));
+    let request = run.request().await;
+    worker.stop(run.id);
+    drop(request.sink);
+    run.stopped().await;
+
     let mut run = host().scope();
     worker.run(run.id, &run_json("tool? add"));
     drop(run.request().await.sink);
-    run.stopped().await;
+    let (kind, text) = run.failed().await;
+    assert_eq!(kind, FailureKind::Agent);
+    assert!(text.ends_with("a service was cancelled"), "{text}");
 }
 
 #[tokio::test]

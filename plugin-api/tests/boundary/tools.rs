@@ -119,6 +119,18 @@ async fn a_toolset_says_that_its_tools_have_changed() {
     let mut scope = host().scope();
     tools.list(scope.id);
     assert_eq!(list(&mut scope).await.tools.len(), 2);
+
+    // Three are too many for it: a panic while listing fails that alone.
+    let mut call = host().scope();
+    tools.call(call.id, "grow", "{}", "{}");
+    instance.request().await.sink.done(Ok("{}"));
+    output(&mut call).await;
+    let mut scope = host().scope();
+    tools.list(scope.id);
+    assert_eq!(
+        scope.failed().await,
+        (FailureKind::Internal, "too many tools".to_owned())
+    );
 }
 
 #[tokio::test]

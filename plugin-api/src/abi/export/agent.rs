@@ -9,9 +9,9 @@ use super::drive::{self, Bound, Ending};
 use super::instances::{self, Name};
 use super::{lifecycle, scope};
 use crate::abi::guard::catch;
-use crate::abi::types::{RhAgent, RhStr};
+use crate::abi::types::{FAILED_AGENT, RhAgent, RhStr};
 use crate::wire::RunParams;
-use crate::{AgentBackend, RunContext, RunRequest};
+use crate::{AgentBackend, RunContext, RunError, RunRequest};
 
 /// The time to end after a stop, where the host does not say.
 const GRACE: Duration = Duration::from_secs(10);
@@ -76,11 +76,19 @@ unsafe extern "C" fn run<A: AgentBackend>(instance: *mut c_void, scope: u64, par
                     return Ending::internal("there is no such instance");
                 };
                 let request = RunRequest::new(params, &scope);
-                match agent.run(request, RunContext::new(scope)).await {
+                match agent
+                    .run(request, RunContext::new(Arc::clone(&scope)))
+                    .await
+                {
                     Ok(outcome) => match Ending::finished(&outcome.data) {
                         Ending::Finished(json) if outcome.stopped => Ending::Stopped(json),
                         ending => ending,
                     },
+                    // What `?` made of a request that the host cancelled for a reason of its own.
+                    Err(RunError::Stopped) if !scope.is_stopped() => {
+                        let text = "the run ended as stopped, but was not: a service was cancelled";
+                        Ending::Failed(FAILED_AGENT, text.to_owned())
+                    }
                     Err(error) => error.into(),
                 }
             },

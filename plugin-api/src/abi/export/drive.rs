@@ -88,6 +88,17 @@ pub(super) enum Bound {
     Total(Duration, &'static str),
 }
 
+/// What the configuration calls the library: its threads have this name.
+static NAME: OnceLock<String> = OnceLock::new();
+
+/// Names the threads that are not started yet.
+pub(super) fn name_threads(library: &str) {
+    // Of a name, Linux shows 15 bytes; a null byte is no name at all.
+    if !library.is_empty() && !library.contains('\0') {
+        NAME.get_or_init(|| library.to_owned());
+    }
+}
+
 /// The library's runtime, started when it is first needed.
 fn runtime() -> Result<&'static Runtime, &'static str> {
     static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
@@ -97,7 +108,7 @@ fn runtime() -> Result<&'static Runtime, &'static str> {
             .clamp(1, MAX_WORKERS);
         Builder::new_multi_thread()
             .worker_threads(workers)
-            .thread_name(concat!("plugin-", env!("CARGO_PKG_VERSION")))
+            .thread_name(NAME.get().map_or("plugin", String::as_str))
             .enable_all()
             .build()
             .map_err(|error| format!("the plugin's runtime does not start: {error}"))

@@ -41,6 +41,9 @@ pub(super) unsafe fn create<T, C, M, D>(
     let config = unsafe { owned(config, "the configuration") };
     // SAFETY: passed on to the caller.
     let params = unsafe { json::<InstanceParams>(params, "the instance's parameters") };
+    if let Ok(params) = &params {
+        drive::name_threads(&params.plugin);
+    }
     let limit = match &params {
         Ok(params) if params.deadline_ms > 0 => Duration::from_millis(params.deadline_ms),
         _ => CREATE,

@@ -1,0 +1,259 @@
+//! What the host's plugins offer: agents, tools, and the plugins themselves.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Endpoint;
+use crate::plugin::{ComponentInfo, PluginState, PluginStatus};
+use crate::server::Host;
+use crate::server::openapi::Operation;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let operation =
+        |path, id, summary| Operation::new(Method::GET, path, id, summary).tag("catalogue");
+    vec![
+        Endpoint::new(
+            operation("/agents", "listAgents", "List the configured agents")
+                .answer::<AgentList>(StatusCode::OK, "All of them, available or not."),
+            agents,
+        ),
+        Endpoint::new(
+            operation("/tools", "listTools", "List the tools that agents may call")
+                .answer::<ToolList>(
+                    StatusCode::OK,
+                    "The tools of all toolsets that are available, and all toolsets.",
+                ),
+            tools,
+        ),
+        Endpoint::new(
+            operation("/plugins", "listPlugins", "List the configured plugins")
+                .answer::<PluginList>(StatusCode::OK, "All of them, loaded or not."),
+            plugins,
+        ),
+    ]
+}
+
+/// The configured agents.
+#[derive(Debug, Serialize, JsonSchema)]
+struct AgentList {
+    /// In the order of their names.
+    agents: Vec<Agent>,
+    /// The name of the agent that answers in a session that names none.
+    default_agent: String,
+}
+
+/// A configured agent.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Agent {
+    /// The name that a session takes.
+    name: String,
+    /// The name for people.
+    display_name: String,
+    /// What it is, in a line.
+    summary: String,
+    /// What serves it, as `plugin/component`.
+    component: String,
+    available: bool,
+    /// Why it is not available; null when it is.
+    reason: Option<String>,
+    /// The names of the tools that it may call.
+    tools: Vec<String>,
+    /// The names of the agents that it may run.
+    subagents: Vec<String>,
+}
+
+async fn agents(State(host): State<Arc<Host>>) -> Json<AgentList> {
+    let catalog = Arc::clone(&host.in_force().catalog);
+    let agents = catalog.agents().map(|agent| Agent {
+        name: agent.name().to_owned(),
+        display_name: agent.display_name().to_owned(),
+        summary: agent.summary().to_owned(),
+        component: agent.component().to_owned(),
+        available: agent.unavailable().is_none(),
+        reason: agent.unavailable().map(str::to_owned),
+        tools: agent.tools().into_iter().map(|tool| tool.name).collect(),
+        subagents: agent.subagents().to_vec(),
+    });
+    Json(AgentList {
+        agents: agents.collect(),
+        default_agent: catalog.default_agent().to_owned(),
+    })
+}
+
+/// The tools that agents may call.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ToolList {
+    tools: Vec<Tool>,
+    toolsets: Vec<Toolset>,
+}
+
+/// A tool.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Tool {
+    /// The name by which agents call it.
+    name: String,
+    /// What it does.
+    description: String,
+    /// JSON Schema (2020-12) of its arguments.
+    input_schema: Value,
+    /// The toolset that it is of.
+    toolset: String,
+    /// The plugin behind that.
+    plugin: String,
+}
+
+/// A configured toolset.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Toolset {
+    name: String,
+    /// What serves it, as `plugin/component`.
+    component: String,
+    available: bool,
+    /// Why it is not available; null when it is.
+    reason: Option<String>,
+}
+
+async fn tools(State(host): State<Arc<Host>>) -> Json<ToolList> {
+    let catalog = Arc::clone(&host.in_force().catalog);
+    let tools = catalog.tools().into_iter().map(|tool| Tool {
+        name: tool.name,
+        description: tool.description,
+        input_schema: tool.input_schema,
+        toolset: tool.toolset,
+        plugin: tool.plugin,
+    });
+    let toolsets = catalog.toolsets().into_iter().map(|toolset| Toolset {
+        name: toolset.name,
+        component: toolset.component,
+        available: toolset.unavailable.is_none(),
+        reason: toolset.unavailable,
+    });
+    Json(ToolList {
+        tools: tools.collect(),
+        toolsets: toolsets.collect(),
+    })
+}
+
+/// The configured plugins.
+#[derive(Debug, Serialize, JsonSchema)]
+struct PluginList {
+    /// In the order of their names.
+    plugins: Vec<Plugin>,
+}
+
+/// A configured plugin, and what became of it.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Plugin {
+    /// The configured name.
+    name: String,
+    /// The library that was found, or else what was looked for.
+    file: String,
+    /// Whether the host refuses to start without it.
+    required: bool,
+    state: LoadState,
+    /// Why it failed; empty when it is loaded.
+    reasons: Vec<String>,
+    /// The library's own name; null when it failed.
+    library: Option<String>,
+    /// The library's own version; null when it failed.
+    version: Option<String>,
+    /// What the library was built with; null when it failed.
+    built_with: Option<String>,
+    /// What there is in the library; empty when it failed.
+    components: Vec<Component>,
+}
+
+/// What became of a plugin.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum LoadState {
+    /// It serves.
+    Loaded,
+    /// It does not.
+    Failed,
+}
+
+/// A component of a plugin.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Component {
+    /// `agent`, `toolset`, `mapper`, or one that this host does not know.
+    kind: String,
+    name: String,
+    /// What it is, in a line.
+    summary: String,
+    /// Whether this host can use it.
+    supported: bool,
+}
+
+impl From<PluginStatus> for Plugin {
+    fn from(status: PluginStatus) -> Self {
+        let PluginStatus {
+            name,
+            file,
+            required,
+            state,
+        } = status;
+        let file = file.to_string_lossy().into_owned();
+        match state {
+            PluginState::Loaded {
+                library,
+                version,
+                built_with,
+                components,
+            } => Self {
+                name,
+                file,
+                required,
+                state: LoadState::Loaded,
+                reasons: Vec::new(),
+                library: Some(library),
+                version: Some(version),
+                built_with: Some(built_with),
+                components: components.into_iter().map(Component::from).collect(),
+            },
+            PluginState::Failed { reasons } => Self {
+                name,
+                file,
+                required,
+                state: LoadState::Failed,
+                reasons,
+                library: None,
+                version: None,
+                built_with: None,
+                components: Vec::new(),
+            },
+        }
+    }
+}
+
+impl From<ComponentInfo> for Component {
+    fn from(info: ComponentInfo) -> Self {
+        let ComponentInfo {
+            kind,
+            name,
+            summary,
+            supported,
+            ..
+        } = info;
+        Self {
+            kind,
+            name,
+            summary,
+            supported,
+        }
+    }
+}
+
+async fn plugins(State(host): State<Arc<Host>>) -> Json<PluginList> {
+    let plugins = host.in_force().catalog.plugins();
+    Json(PluginList {
+        plugins: plugins.into_iter().map(Plugin::from).collect(),
+    })
+}
