@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::encode;
 use super::log::{EventLog, Inner, RunSpan};
 use super::record::Record;
+use crate::protocol::RunEvent;
 
 /// How much one [`Cursor::read`] takes at the most, in bytes: enough to fill a write, little enough that a
 /// reader does not hold the log's lock for long.
@@ -57,10 +58,25 @@ pub struct Attachment {
 }
 
 impl Cursor {
-    /// A cursor that reads the run from its `stream_start` on.
-    pub fn at_start(log: &Arc<EventLog>, span: &Arc<RunSpan>) -> Self {
-        let mut inner = log.lock();
-        Self::join(log, &mut inner, span, span.start)
+    /// Begins a run with its `stream_start`, and a cursor that reads it from there on. The cursor is there first,
+    /// so that the run's frames are encoded for it from the very first one.
+    ///
+    /// The run before must have ended, and no other may begin at the same time.
+    pub fn begin(log: &Arc<EventLog>, start: RunEvent) -> (Arc<RunSpan>, Self) {
+        let (slot, next, place) = {
+            let mut inner = log.lock();
+            let next = inner.last_seq + 1;
+            (log.join(&mut inner, next), next, inner.window.pushed())
+        };
+        let span = log.begin(start);
+        let cursor = Self {
+            log: Arc::clone(log),
+            span: Arc::clone(&span),
+            next,
+            place,
+            slot,
+        };
+        (span, cursor)
     }
 
     /// Attaches to the run in progress; `None` when there is none.

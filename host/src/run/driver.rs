@@ -134,11 +134,11 @@ fn begin_events(order: &Order, numbering: Numbering) -> (Arc<EventLog>, Arc<RunS
     });
     let log = Arc::clone(log);
     state.numbering = Some(numbering);
-    let span = log.begin(RunEvent::StreamStart {
+    let start = RunEvent::StreamStart {
         run_id: order.control.id,
         ts: unix_ms(),
-    });
-    let cursor = Cursor::at_start(&log, &span);
+    };
+    let (span, cursor) = Cursor::begin(&log, start);
     order
         .session
         .slot

@@ -95,12 +95,16 @@ fn folded(frames: impl IntoIterator<Item = Bytes>) -> Vec<Value> {
     folded
 }
 
-fn log(limits: LogLimits) -> (Arc<EventLog>, Arc<RunSpan>) {
-    let log = Arc::new(EventLog::new(
+fn empty(limits: LogLimits) -> Arc<EventLog> {
+    Arc::new(EventLog::new(
         limits,
         Arc::new(LogBudget::new(usize::MAX)),
         0,
-    ));
+    ))
+}
+
+fn log(limits: LogLimits) -> (Arc<EventLog>, Arc<RunSpan>) {
+    let log = empty(limits);
     let span = log.begin(start());
     (log, span)
 }
@@ -113,10 +117,11 @@ fn start() -> RunEvent {
 }
 
 fn run(limits: LogLimits, steps: Vec<Step>) -> Result<usize, TestCaseError> {
-    let (log, span) = log(limits);
+    let log = empty(limits);
+    let (span, cursor) = Cursor::begin(&log, start());
     let mut emitted = vec![Bytes::from(r#"{"type":"stream_start"}"#)];
     let mut readers = vec![Reader {
-        cursor: Cursor::at_start(&log, &span),
+        cursor,
         frames: Vec::new(),
         lost: false,
         ended: false,
@@ -204,6 +209,23 @@ fn wide() -> LogLimits {
         window_bytes: 1 << 20,
         history_bytes: 1 << 20,
     }
+}
+
+#[test]
+fn who_starts_a_run_gets_every_event_as_its_own_frame() {
+    let log = empty(wide());
+    let (span, cursor) = Cursor::begin(&log, start());
+    let mut reader = Reader {
+        cursor,
+        frames: Vec::new(),
+        lost: false,
+        ended: false,
+    };
+    for text in ["a", "b", "c"] {
+        log.append(&span, Incoming::Delta(Delta::Stream, text), Form::AsEmitted);
+    }
+    assert_eq!(reader.read(), Progress::CaughtUp);
+    assert_eq!(reader.frames.len(), 4);
 }
 
 #[test]
