@@ -9,6 +9,7 @@ use super::chain::{ChainLink, MapperChain, MapperFault};
 use super::library_host::{Owner, RunHost};
 use super::patterns::Patterns;
 use super::run_handle::RunHandle;
+use super::slot::{Entered, NotServing};
 use super::tools::ToolRegistry;
 
 /// An agent of the catalogue: a name, and the component and everything else that configuration put behind it.
@@ -106,7 +107,7 @@ impl Agent {
     ///
     /// # Cancel safety
     ///
-    /// Safe: dropped before it is done, it has started no run.
+    /// Safe: dropped before it is done, it has started no run, or one that was asked to stop and goes nowhere.
     pub async fn start(
         &self,
         params: &RunParams,
@@ -119,18 +120,12 @@ impl Agent {
             .backing
             .slot()
             .map_err(|reason| self.unavailable_error(reason))?;
-        let (copy, pass) = slot
-            .enter()
-            .await
-            .map_err(|error| self.not_serving(&error))?;
-        let Some(instance) = copy
-            .instances
-            .agents
-            .get(&self.name)
-            .map(|agent| Arc::clone(&agent.handle))
-        else {
-            return Err(self.unavailable_error("its library copy has no instance of it"));
-        };
+        let entering = slot.enter(|instances| instances.agents.get(&self.name));
+        let Entered {
+            copy,
+            instance,
+            pass,
+        } = entering.await.map_err(|error| self.not_serving(&error))?;
         let owner = Owner {
             agent: params.agent.clone(),
             session_id: params.session_id.clone(),
@@ -142,8 +137,11 @@ impl Agent {
             .open_run(host, owner, pass)
             .map_err(|error| self.not_serving(&error))?;
         let handle = RunHandle::new(copy, instance, opened);
-        handle.begin(&json);
-        Ok(handle)
+        if handle.begin(json).await {
+            Ok(handle)
+        } else {
+            Err(self.not_serving(&NotServing::ShuttingDown))
+        }
     }
 
     /// Opens the mappers that a run's events pass through: its own, then those of every agent.

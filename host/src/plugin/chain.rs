@@ -10,6 +10,7 @@ use plugin_api::wire::MapperParams;
 
 use super::backing::Backing;
 use super::gate::Pass;
+use super::slot::Entered;
 
 /// How long a mapper may take over one event. It runs inside the agent's `emit`, so a slow one holds up
 /// everybody.
@@ -117,16 +118,14 @@ impl MapperChain {
                 .backing
                 .slot()
                 .map_err(|reason| fault(link, reason.to_owned()))?;
-            let (copy, pass) = slot
-                .enter()
+            let entering = slot.enter(|instances| instances.mappers.get(&link.instance));
+            let Entered {
+                instance: mapper,
+                pass,
+                ..
+            } = entering
                 .await
                 .map_err(|error| fault(link, error.to_string()))?;
-            let Some(mapper) = copy.instances.mappers.get(&link.instance) else {
-                return Err(fault(
-                    link,
-                    "its library copy has no instance of it".to_owned(),
-                ));
-            };
             let state = mapper
                 .instance
                 .handle

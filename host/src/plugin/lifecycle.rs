@@ -1,5 +1,7 @@
 //! Making and ending instances, each within a deadline.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use plugin_api::abi::import::{Completion, FailureKind, InstancePtr};
@@ -25,6 +27,44 @@ pub(crate) enum LifecycleError {
     NoRandom(#[from] NoRandom),
 }
 
+/// How long a function of a library that ought to return at once is waited for.
+const RETURNS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Calls a function of a library that is to return at once, on a thread that may block: one that does not
+/// return must not take a thread from everybody else. When it has not returned after a second, what it was to
+/// start has begun all the same, and the answer is true.
+///
+/// # Cancel safety
+///
+/// Safe: the call was made, or will be.
+pub(crate) async fn call(function: impl FnOnce() -> bool + Send + 'static) -> bool {
+    let calling = tokio::task::spawn_blocking(function);
+    match tokio::time::timeout(RETURNS_WITHIN, calling).await {
+        Ok(Ok(answer)) => answer,
+        // The library's functions do not panic; the runtime may be ending.
+        Ok(Err(_)) => false,
+        Err(_elapsed) => {
+            tracing::warn!("a function of a plugin that is to return at once goes on");
+            true
+        }
+    }
+}
+
+/// Whether somebody still wants what a [`call`] starts. A stop that came before the start would be lost, so
+/// whoever gives up says so here before it stops, and the call looks here after it started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// Calls `create` with a new scope and waits for the instance. The scope is the instance's own and must be
 /// kept as long as that lives.
 ///
@@ -33,11 +73,16 @@ pub(crate) enum LifecycleError {
 /// Not quite: dropped in the moment in which the instance arrives, it loses it. Let a task of its own await it.
 pub(crate) async fn create(
     opened: Opened,
-    create: impl FnOnce(u64),
+    create: impl FnOnce(u64) + Send + 'static,
     deadline: Duration,
 ) -> Result<(InstancePtr, ScopeGuard<Entry>), LifecycleError> {
     let Opened { scope, end } = opened;
-    create(scope.id());
+    let id = scope.id();
+    call(move || {
+        create(id);
+        true
+    })
+    .await;
     match ended(end, deadline).await? {
         Completion::Finished {
             value: Some(instance),
@@ -58,11 +103,12 @@ pub(crate) async fn create(
 /// Safe: what comes later is told that it is over.
 pub(crate) async fn task(
     opened: Opened,
-    start: impl FnOnce(u64) -> bool,
+    start: impl FnOnce(u64) -> bool + Send + 'static,
     deadline: Duration,
 ) -> Result<String, LifecycleError> {
     let Opened { scope, end } = opened;
-    if !start(scope.id()) {
+    let id = scope.id();
+    if !call(move || start(id)).await {
         return Err(LifecycleError::Broken("it was shut down before"));
     }
     match ended(end, deadline).await? {

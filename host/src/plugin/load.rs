@@ -7,19 +7,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::agent::Agent;
-use super::backing::Backing;
-use super::catalog::{Catalog, Plugin, PluginState, PluginStatus};
-use super::chain::ChainLink;
-use super::component::{ComponentKind, Use, mapper_name, uses_by_plugin};
+use super::assemble;
+use super::catalog::Catalog;
+use super::component::{ComponentKind, Use, uses_by_plugin};
 use super::library_copy::LibraryCopy;
 use super::loader::{CheckedUse, ComponentInfo, LoadError, OpenedCopy, open_copy};
-use super::patterns::Patterns;
 use super::search::SearchPath;
 use super::slot::PluginSlot;
 use super::staging::{Staging, StagingError};
-use super::tools::{ConfiguredToolset, ToolRegistry};
-use crate::config::{ComponentName, Config, Fault, Faults, Library, LibraryFile, Mapper, Toolset};
+use crate::config::{Config, Fault, Faults, Library, LibraryFile, Toolset};
 
 /// How long the plugins that did load may take to end when another one stops the start.
 const END_AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -36,19 +32,19 @@ pub enum CatalogError {
 }
 
 /// What became of one plugin.
-struct Attempt<'a> {
-    name: &'a str,
-    library: &'a Library,
-    file: PathBuf,
-    result: Result<LoadedPlugin, Vec<Fault>>,
+pub(super) struct Attempt<'a> {
+    pub(super) name: &'a str,
+    pub(super) library: &'a Library,
+    pub(super) file: PathBuf,
+    pub(super) result: Result<LoadedPlugin, Vec<Fault>>,
 }
 
-struct LoadedPlugin {
-    library: String,
-    version: String,
-    built_with: String,
-    components: Vec<ComponentInfo>,
-    slot: Arc<PluginSlot>,
+pub(super) struct LoadedPlugin {
+    pub(super) library: String,
+    pub(super) version: String,
+    pub(super) built_with: String,
+    pub(super) components: Vec<ComponentInfo>,
+    pub(super) slot: Arc<PluginSlot>,
 }
 
 /// Loads all plugins of a configuration and makes every configured instance. Copies of the libraries go to
@@ -88,14 +84,18 @@ pub async fn load(config: &Config) -> Result<Arc<Catalog>, CatalogError> {
     {
         return Err(give_up(attempts).await.into());
     }
-    Ok(Arc::new(assemble(config, attempts)))
+    Ok(Arc::new(assemble::catalog(config, attempts)))
 }
 
 /// Runs what blocks on a thread for that. A panic in it goes on here.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is ending, and with it whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
@@ -263,167 +263,5 @@ async fn end(slot: &Arc<PluginSlot>) {
         .is_err()
     {
         slot.give_up().await;
-    }
-}
-
-fn assemble(config: &Config, attempts: Vec<Attempt<'_>>) -> Catalog {
-    let mut backings: HashMap<String, Backing> = HashMap::new();
-    let mut plugins = Vec::new();
-    for Attempt {
-        name,
-        library,
-        file,
-        result,
-    } in attempts
-    {
-        let (state, slot) = match result {
-            Ok(LoadedPlugin {
-                library,
-                version,
-                built_with,
-                components,
-                slot,
-            }) => (
-                PluginState::Loaded {
-                    library,
-                    version,
-                    built_with,
-                    components,
-                },
-                Some(slot),
-            ),
-            Err(faults) => {
-                let reasons: Vec<String> = faults.iter().map(Fault::to_string).collect();
-                tracing::warn!(
-                    plugin = name,
-                    reasons = reasons.join("; "),
-                    "an optional plugin failed to load"
-                );
-                (PluginState::Failed { reasons }, None)
-            }
-        };
-        let backing = match (&slot, &state) {
-            (Some(slot), _) => Backing::Loaded(Arc::clone(slot)),
-            (None, PluginState::Failed { reasons }) => Backing::Failed(
-                format!("plugin `{name}` failed to load: {}", reasons.join("; ")).into(),
-            ),
-            (None, PluginState::Loaded { .. }) => continue,
-        };
-        backings.insert(name.to_owned(), backing);
-        let status = PluginStatus {
-            name: name.to_owned(),
-            file,
-            required: library.required,
-            state,
-        };
-        plugins.push(Plugin { status, slot });
-    }
-    let parts = Parts {
-        config,
-        plugins: &plugins,
-        backings: &backings,
-    };
-    let tools = Arc::new(parts.tools());
-    let agents: BTreeMap<String, Arc<Agent>> = config
-        .agents
-        .keys()
-        .map(|name| {
-            (
-                name.clone(),
-                Arc::new(parts.agent(name, &config.agents[name], &tools)),
-            )
-        })
-        .collect();
-    agents
-        .values()
-        .for_each(|agent| warn_of_missing_tools(agent));
-    let default_agent = config.default_agent.clone();
-    Catalog {
-        plugins,
-        agents,
-        default_agent,
-        tools,
-    }
-}
-
-/// A tool that an agent is allowed by its full name may come later, but more likely the name is wrong.
-fn warn_of_missing_tools(agent: &Agent) {
-    let tools = agent.tools();
-    for name in agent.patterns.plain_names() {
-        if !tools.iter().any(|tool| tool.name == name) {
-            tracing::warn!(
-                agent = agent.name,
-                tool = name,
-                "an agent may call a tool that no toolset has"
-            );
-        }
-    }
-}
-
-/// What agents and toolsets are put together from.
-struct Parts<'a> {
-    config: &'a Config,
-    plugins: &'a [Plugin],
-    backings: &'a HashMap<String, Backing>,
-}
-
-impl Parts<'_> {
-    fn backing(&self, component: &ComponentName) -> Backing {
-        self.backings
-            .get(&component.plugin)
-            .cloned()
-            .unwrap_or_else(|| {
-                Backing::Failed(format!("plugin `{}` is not configured", component.plugin).into())
-            })
-    }
-
-    fn tools(&self) -> ToolRegistry {
-        let configured = |(name, toolset): (&String, &Toolset)| ConfiguredToolset {
-            name: name.clone(),
-            component: toolset.component.to_string(),
-            plugin: toolset.component.plugin.clone(),
-            timeout: toolset.timeout,
-            backing: self.backing(&toolset.component),
-        };
-        ToolRegistry::new(self.config.tools.iter().map(configured).collect())
-    }
-
-    fn agent(&self, name: &str, agent: &crate::config::Agent, tools: &Arc<ToolRegistry>) -> Agent {
-        let link = |mapper: &Mapper| ChainLink {
-            instance: mapper_name(mapper),
-            component: mapper.component.to_string(),
-            backing: self.backing(&mapper.component),
-        };
-        Agent {
-            name: name.to_owned(),
-            display_name: agent.display_name.clone(),
-            summary: self.summary(&agent.component).unwrap_or_default(),
-            component: agent.component.to_string(),
-            backing: self.backing(&agent.component),
-            registry: Arc::clone(tools),
-            patterns: Patterns::new(agent.tools.iter().cloned()),
-            subagents: agent.subagents.clone(),
-            mappers: agent
-                .mappers
-                .iter()
-                .chain(&self.config.mappers)
-                .map(link)
-                .collect(),
-        }
-    }
-
-    fn summary(&self, component: &ComponentName) -> Option<String> {
-        let plugin = self
-            .plugins
-            .iter()
-            .find(|plugin| plugin.status.name == component.plugin)?;
-        let PluginState::Loaded { components, .. } = &plugin.status.state else {
-            return None;
-        };
-        let kind = ComponentKind::Agent.as_str();
-        let info = components
-            .iter()
-            .find(|info| info.kind == kind && info.name == component.component)?;
-        Some(info.summary.clone())
     }
 }

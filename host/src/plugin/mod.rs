@@ -6,14 +6,15 @@
 //!   that was cut short; `library` opens it;
 //! - `loader`: its descriptor, and each use of its components against their own schemas (`schema`,
 //!   `secrets`, `component`);
-//! - `library_copy`: the instances made in one opened copy (`lifecycle`), and who uses them (`gate`);
-//!   `slot`: which copy of a plugin serves, and a fresh one when that is stuck;
-//! - `load`: all of a configuration's plugins together, as a [`Catalog`];
+//! - `maker`: the instances made in one opened copy (`lifecycle`), `instances` and who uses them (`gate`), together
+//!   a `library_copy`; `slot`: which copy of a plugin serves, and a fresh one when that is stuck;
+//! - `load`: all of a configuration's plugins together; `assemble`: a [`Catalog`] of them;
 //! - [`Agent`] starts runs ([`RunHandle`]), `tools` calls tools (`listing`, `patterns`), `chain` maps events;
 //! - `library_host`: what a library may ask of the host, by its scopes (`scopes`); `logs`: its log lines;
 //! - [`inspect`]: a look at a library that makes no instance.
 
 mod agent;
+mod assemble;
 mod backing;
 mod catalog;
 mod chain;
@@ -21,6 +22,7 @@ mod component;
 mod elf;
 mod gate;
 mod inspect;
+mod instances;
 mod library;
 mod library_copy;
 mod library_host;
@@ -29,6 +31,7 @@ mod listing;
 mod load;
 mod loader;
 mod logs;
+mod maker;
 mod patterns;
 mod run_handle;
 mod schema;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use plugin_api::abi::import::{AgentInstance, Completion, FailureKind};
 use plugin_api::wire::OutcomeData;
 
+use super::instances::Instance;
 use super::library_copy::LibraryCopy;
 use super::library_host::Opened;
+use super::lifecycle::{self, GivenUp};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,15 +30,16 @@ pub enum RunEnd {
 /// library still emits, asks for or reports goes nowhere.
 pub struct RunHandle {
     copy: Arc<LibraryCopy>,
-    instance: Arc<AgentInstance>,
+    instance: Arc<Instance<AgentInstance>>,
     opened: Opened,
     end: Option<RunEnd>,
+    given_up: GivenUp,
 }
 
 impl RunHandle {
     pub(crate) fn new(
         copy: Arc<LibraryCopy>,
-        instance: Arc<AgentInstance>,
+        instance: Arc<Instance<AgentInstance>>,
         opened: Opened,
     ) -> Self {
         Self {
@@ -44,21 +47,32 @@ impl RunHandle {
             instance,
             opened,
             end: None,
+            given_up: GivenUp::default(),
         }
     }
 
-    pub(crate) fn begin(&self, params: &str) {
-        self.instance.run(self.opened.scope.id(), params);
+    /// Starts the run in the library; false if the instance was shut down.
+    pub(crate) async fn begin(&self, params: String) -> bool {
+        let (instance, scope) = (Arc::clone(&self.instance), self.opened.scope.id());
+        let given_up = self.given_up.clone();
+        let run = move || {
+            let begun = instance.handle.run(scope, &params);
+            if given_up.is_set() {
+                instance.handle.stop(scope);
+            }
+            begun
+        };
+        lifecycle::call(run).await
     }
 
     /// Asks the agent to stop. Returns at once; may be called again.
     pub fn stop(&self) {
-        self.instance.stop(self.opened.scope.id());
+        self.instance.handle.stop(self.opened.scope.id());
     }
 
     /// Tells the agent that it may emit again after an answer of SLOW.
     pub fn resume(&self) {
-        self.instance.resume(self.opened.scope.id());
+        self.instance.handle.resume(self.opened.scope.id());
     }
 
     /// Waits for the end of the run.
@@ -89,6 +103,7 @@ impl RunHandle {
 impl Drop for RunHandle {
     fn drop(&mut self) {
         if self.end.is_none() {
+            self.given_up.set();
             self.stop();
         }
     }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::gate::Pass;
+use super::instances::{Instances, Used};
 use super::library_copy::LibraryCopy;
 use super::loader::{CheckedUse, open_copy};
 use super::staging::Staging;
@@ -50,6 +51,15 @@ pub(crate) enum NotServing {
     ShuttingDown,
     #[error("a run of it got stuck, and no fresh copy could be made: {0}")]
     NoFreshCopy(Arc<str>),
+    #[error("its library copy has no instance of it")]
+    NoInstance,
+}
+
+/// Leave to use an instance.
+pub(crate) struct Entered<T> {
+    pub(crate) copy: Arc<LibraryCopy>,
+    pub(crate) instance: Arc<T>,
+    pub(crate) pass: Pass,
 }
 
 impl PluginSlot {
@@ -85,13 +95,16 @@ impl PluginSlot {
         Arc::clone(&self.serving().copy)
     }
 
-    /// A copy that is not stuck, and leave to use it. Makes a fresh one if need be; those who come
-    /// meanwhile wait for the same.
+    /// An instance of a copy that is not stuck, and leave to use it; `find` finds it. Makes a fresh copy if
+    /// need be; those who come meanwhile wait for the same.
     ///
     /// # Cancel safety
     ///
     /// Safe: a copy that is being made is finished all the same.
-    pub(crate) async fn enter(self: &Arc<Self>) -> Result<(Arc<LibraryCopy>, Pass), NotServing> {
+    pub(crate) async fn enter<T: Used>(
+        self: &Arc<Self>,
+        find: impl Fn(&Instances) -> Option<&Arc<T>>,
+    ) -> Result<Entered<T>, NotServing> {
         loop {
             let copy = {
                 let serving = self.serving();
@@ -111,9 +124,15 @@ impl PluginSlot {
                 }
                 continue;
             }
+            let instance = find(&copy.instances).ok_or(NotServing::NoInstance)?;
+            let instance = Arc::clone(instance);
             // A closed gate means that the copy was replaced since it was looked up.
-            if let Some(pass) = copy.gate.enter() {
-                return Ok((copy, pass));
+            if let Some(pass) = instance.gate().enter() {
+                return Ok(Entered {
+                    copy,
+                    instance,
+                    pass,
+                });
             }
         }
     }

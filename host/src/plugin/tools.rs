@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::agent::Agent;
 use super::backing::Backing;
 use super::gate::Pass;
-use super::library_copy::LibraryCopy;
-use super::library_host::{Opened, Owner};
+use super::instances::Toolset;
+use super::library_host::{LibraryHost, Opened, Owner};
+use super::lifecycle::{self, GivenUp};
 use super::listing::ListedTool;
 use super::patterns::Patterns;
+use super::slot::Entered;
 use crate::config::Breach;
 
 /// All configured toolsets, in the order of their names.
@@ -178,18 +180,18 @@ impl ToolRegistry {
         }
         let toolset = self.find(name).ok_or_else(unknown)?;
         let slot = toolset.backing.slot().map_err(str::to_owned)?;
-        let entering = tokio::time::timeout(toolset.timeout, slot.enter());
-        let (copy, pass) = tokio::select! {
+        let entering = slot.enter(|instances| instances.toolsets.get(&toolset.name));
+        let entering = tokio::time::timeout(toolset.timeout, entering);
+        let Entered {
+            copy,
+            instance: serving,
+            pass,
+        } = tokio::select! {
             () = cancel.cancelled() => return Err(cancelled(name)),
             entered = entering => entered
                 .map_err(|_| timed_out(name, toolset.timeout))?
                 .map_err(|error| format!("Tool `{name}` is not available: {error}."))?,
         };
-        let serving = copy
-            .instances
-            .toolsets
-            .get(&toolset.name)
-            .ok_or_else(unknown)?;
         // A fresh copy may list other tools than the one that was asked above.
         let tool = serving.listing().get(name).cloned().ok_or_else(unknown)?;
         let problems = tool.input.breaches(request.args);
@@ -201,7 +203,8 @@ impl ToolRegistry {
             request,
             toolset,
             tool: &tool,
-            copy: &copy,
+            host: &copy.host,
+            serving: &serving,
         };
         call.run(pass, progress, cancel).await
     }
@@ -215,7 +218,8 @@ struct Call<'a> {
     request: ToolRequest<'a>,
     toolset: &'a ConfiguredToolset,
     tool: &'a ListedTool,
-    copy: &'a LibraryCopy,
+    host: &'a LibraryHost,
+    serving: &'a Arc<Toolset>,
 }
 
 impl Call<'_> {
@@ -236,30 +240,33 @@ impl Call<'_> {
             run_id: self.request.run_id.to_owned(),
         };
         let (Opened { scope, mut end }, mut items) = self
-            .copy
             .host
             .open_call(owner, pass)
             .map_err(|error| error.to_string())?;
-        let Some(serving) = self.copy.instances.toolsets.get(&self.toolset.name) else {
-            return Err(format!("Tool `{name}` is not available."));
-        };
-        let instance = &serving.instance.handle;
         // Whatever way this ends, and also when it is dropped, a call that goes on is told to end.
+        let given_up = GivenUp::default();
         let cancel_call = CancelOnDrop(Some(|| {
-            instance.cancel(scope.id());
+            given_up.set();
+            self.serving.instance.handle.cancel(scope.id());
         }));
-        instance.call(scope.id(), &self.tool.own_name, &args, &params);
         let deadline = tokio::time::sleep(self.toolset.timeout);
         tokio::pin!(deadline);
+        let calling = self.begin(scope.id(), args, params, given_up.clone());
+        tokio::select! {
+            begun = calling => if !begun {
+                return Err(format!("Tool `{name}` is not available."));
+            },
+            () = &mut deadline => return Err(timed_out(name, self.toolset.timeout)),
+        }
         let completion = loop {
             // Each arm can be dropped and taken up again: a channel, a oneshot by reference, a token, a
-            // pinned timer. Progress goes first, so that none comes after the result.
+            // pinned timer. A flood of progress must not hide the others, and none comes after the result.
             tokio::select! {
                 biased;
-                Some(item) = items.recv() => progress(&item),
-                completion = &mut end => break completion,
                 () = cancel.cancelled() => return Err(cancelled(name)),
                 () = &mut deadline => return Err(timed_out(name, self.toolset.timeout)),
+                Some(item) = items.recv() => progress(&item),
+                completion = &mut end => break completion,
             }
         };
         cancel_call.defuse();
@@ -267,6 +274,19 @@ impl Call<'_> {
             progress(&item);
         }
         output(name, completion.ok())
+    }
+
+    async fn begin(&self, scope: u64, args: String, params: String, given_up: GivenUp) -> bool {
+        let (serving, tool) = (Arc::clone(self.serving), self.tool.own_name.clone());
+        let call = move || {
+            let instance = &serving.instance.handle;
+            let begun = instance.call(scope, &tool, &args, &params);
+            if given_up.is_set() {
+                instance.cancel(scope);
+            }
+            begun
+        };
+        lifecycle::call(call).await
     }
 
     fn params(&self) -> ToolCallParams {

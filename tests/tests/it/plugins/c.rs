@@ -216,6 +216,23 @@ async fn garbage_that_a_run_emits_changes_nothing() {
     assert_eq!(host.events(), []);
 }
 
+/// One thread serves this test's host: if the run had it, nobody else would get on.
+#[tokio::test]
+async fn a_run_that_does_not_return_at_once_takes_no_thread_from_the_host() {
+    let stage = Stage::new();
+    let catalog = stage.load(&with_library(&stage, &[], AGENT)).await;
+    let agent = catalog.agent("main").unwrap();
+    let host = Recorder::new();
+    let mut blocking = start(agent, "blocking", &host).await;
+    assert_eq!(host.deltas(), ["blocking"]);
+    assert_eq!(answer(agent, "hello").await, "done");
+    blocking.stop();
+    let RunEnd::Stopped(outcome) = soon("the end", blocking.finished()).await else {
+        panic!()
+    };
+    assert_eq!(outcome.content, "stopped");
+}
+
 #[tokio::test]
 async fn a_kind_of_event_from_a_later_release_is_carried_as_a_custom_event() {
     let stage = Stage::new();

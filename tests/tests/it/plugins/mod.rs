@@ -3,6 +3,7 @@
 mod c;
 mod foreign;
 mod loading;
+mod logs;
 mod mapping;
 mod renewal;
 mod running;

@@ -65,7 +65,7 @@ async fn after_a_run_was_abandoned_a_fresh_copy_serves() {
         "one fresh copy is enough"
     );
     assert_eq!(stage.report("report"), ["created main", "created main"]);
-    assert_eq!(catalog.tools().len(), 7);
+    assert_eq!(catalog.tools().len(), 8);
     catalog
         .agent("main")
         .unwrap()
@@ -183,4 +183,25 @@ async fn copies_are_not_opened_without_end() {
     }
     assert_eq!(generation(&catalog).await, last, "the last one serves on");
     soon("shutting down", catalog.shutdown(Duration::from_secs(30))).await;
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_keeps_only_its_own_instance_from_ending() {
+    let stage = Stage::new();
+    let report = toml_path(&stage.path("report"));
+    let catalog = stage
+        .load(&format!(
+            "default_agent = \"main\"\n{FAULTY}{MAIN}[agents.other]\ncomponent = \"faulty/agent\"\nconfig.report = {report}\n"
+        ))
+        .await;
+    abandon_one(&stage, &catalog).await;
+    let shutdown = catalog.shutdown(Duration::from_secs(30));
+    tokio::pin!(shutdown);
+    let other_ended = until("the other's end", || stage.report("report").len() == 2);
+    tokio::select! {
+        () = &mut shutdown => panic!("an instance in use was ended"),
+        () = other_ended => {}
+    }
+    std::fs::write(stage.path("go"), "").unwrap();
+    soon("shutting down", shutdown).await;
 }

@@ -175,6 +175,20 @@ async fn a_tool_that_takes_too_long_is_cancelled() {
 }
 
 #[tokio::test]
+async fn a_flood_of_progress_does_not_hide_the_time() {
+    let stage = Stage::new();
+    let catalog = stage
+        .load(&format!("{FAULTY}{MAIN}{TOOLS}timeout = \"100ms\"\n"))
+        .await;
+    let called = call(&catalog, "flood", json!({})).await;
+    assert_eq!(
+        called.output.text,
+        "Tool `flood` did not answer within 0.1 seconds."
+    );
+    assert!(!called.progress.is_empty());
+}
+
+#[tokio::test]
 async fn a_call_is_cancelled_when_its_caller_says_so_or_goes_away() {
     let stage = Stage::new();
     let report = toml_path(&stage.path("report"));

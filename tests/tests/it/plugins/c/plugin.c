@@ -4,6 +4,7 @@
  * content of its message, which is found in the parameters without a JSON parser: tests see to it that no other
  * field holds these words. */
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,10 @@ static void finish(uint64_t scope, const char *content) {
 
 static int instance;
 
+/* Set by `stop`, and waited for by runs that block. */
+static atomic_int stopped;
+static atomic_int blocking;
+
 static void create(uint64_t scope, rh_str config, rh_str params) {
     (void)params;
     if (contains(config, "no_instance"))
@@ -131,6 +136,13 @@ static void run(void *self, uint64_t scope, rh_str params) {
     } else if (contains(params, "\"newer\"")) {
         snprintf(text, sizeof text, "%d", emit(scope, 4711, "weather", str(""), "{\"sky\":\"blue\"}"));
         finish(scope, text);
+    } else if (contains(params, "\"blocking\"")) {
+        /* Against the rules: it ought to return at once. */
+        atomic_store(&blocking, 1);
+        emit(scope, RH_EVENT_STREAM_DELTA, "stream_delta", str("blocking"), "");
+        while (!atomic_load(&stopped)) {
+        }
+        complete(scope, RH_STATUS_STOPPED, NULL, "{\"content\":\"stopped\"}");
     } else if (contains(params, "\"bad_outcome\"")) {
         complete(scope, RH_STATUS_FINISHED, NULL, "{not json");
     } else if (contains(params, "\"no_outcome\"")) {
@@ -148,7 +160,8 @@ static void run(void *self, uint64_t scope, rh_str params) {
 
 static void stop(void *self, uint64_t scope) {
     (void)self;
-    complete(scope, RH_STATUS_STOPPED, NULL, "{}");
+    atomic_store(&stopped, 1);
+    if (!atomic_load(&blocking)) complete(scope, RH_STATUS_STOPPED, NULL, "{}");
 }
 
 static void resume(void *self, uint64_t scope) {

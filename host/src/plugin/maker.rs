@@ -1,0 +1,142 @@
+//! Makes the instances of one library copy.
+#![expect(
+    unsafe_code,
+    reason = "an instance is made of the pointer that its component completed with"
+)]
+
+use std::sync::Arc;
+
+use plugin_api::abi::import::{
+    AgentFns, AgentInstance, ComponentKind as Functions, FailureKind, InstancePtr, MapperFns,
+    ToolsetFns,
+};
+use plugin_api::wire::InstanceParams;
+use tokio::sync::Notify;
+
+use super::instances::{Instance, ListError, Mapper, Toolset, Used, end};
+use super::library_host::Entry;
+use super::lifecycle::{self, INSTANCE_DEADLINE, LifecycleError};
+use super::loader::{CheckedUse, OpenedCopy};
+use super::scopes::ScopeGuard;
+use crate::config::Fault;
+
+/// Makes instances.
+pub(crate) struct Maker<'a> {
+    /// The configured name of the plugin.
+    pub(crate) plugin: &'a str,
+    pub(crate) generation: u64,
+    pub(crate) opened: &'a OpenedCopy,
+}
+
+/// An instance that was made.
+pub(crate) enum Made {
+    Agent(Instance<AgentInstance>),
+    Toolset(Arc<Toolset>),
+    Mapper(Mapper),
+}
+
+impl Maker<'_> {
+    /// Makes the instance that a use wants; a toolset is listed, too.
+    pub(crate) async fn make(&self, wanted: &CheckedUse) -> Result<Made, Fault> {
+        let gone = || {
+            wanted
+                .of
+                .component_fault("is not in the library any more", "")
+        };
+        match self.opened.component(&wanted.of).ok_or_else(gone)?.kind {
+            Functions::Agent(functions) => self.agent(functions, wanted).await,
+            Functions::Toolset(functions) => self.toolset(functions, wanted).await,
+            Functions::Mapper(functions) => self.mapper(functions, wanted).await,
+            _ => Err(gone()),
+        }
+    }
+
+    async fn agent(&self, functions: AgentFns, wanted: &CheckedUse) -> Result<Made, Fault> {
+        let create =
+            move |scope, config: &str, params: &str| functions.create(scope, config, params);
+        let (pointer, scope) = self.create(wanted, None, create).await?;
+        // SAFETY: The pointer is what this component's `create` completed with, once.
+        let handle = unsafe { functions.instance(pointer) };
+        Ok(Made::Agent(Instance::new(handle, scope)))
+    }
+
+    async fn toolset(&self, functions: ToolsetFns, wanted: &CheckedUse) -> Result<Made, Fault> {
+        let changed = Arc::new(Notify::new());
+        let create =
+            move |scope, config: &str, params: &str| functions.create(scope, config, params);
+        let (pointer, scope) = self
+            .create(wanted, Some(Arc::clone(&changed)), create)
+            .await?;
+        // SAFETY: The pointer is what this component's `create` completed with, once.
+        let handle = unsafe { functions.instance(pointer) };
+        let toolset = Toolset::new(Instance::new(handle, scope), &wanted.of.prefix, changed);
+        match self.list(&toolset).await {
+            Ok(()) => Ok(Made::Toolset(toolset)),
+            Err(error) => {
+                // It was made and will not be used. That it cannot be listed is told; how it ends need not be.
+                let _ = end(&toolset, &self.opened.host).await;
+                Err(wanted
+                    .of
+                    .component_fault(format!("cannot be used: {error}"), ""))
+            }
+        }
+    }
+
+    async fn list(&self, toolset: &Arc<Toolset>) -> Result<(), ListError> {
+        // Nobody has closed it yet.
+        match toolset.gate().enter() {
+            Some(pass) => toolset.refresh(&self.opened.host, pass).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn mapper(&self, functions: MapperFns, wanted: &CheckedUse) -> Result<Made, Fault> {
+        let create =
+            move |scope, config: &str, params: &str| functions.create(scope, config, params);
+        let (pointer, scope) = self.create(wanted, None, create).await?;
+        // SAFETY: The pointer is what this component's `create` completed with, once.
+        let handle = unsafe { functions.instance(pointer) };
+        let kinds = handle.kinds();
+        Ok(Made::Mapper(Mapper {
+            instance: Instance::new(handle, scope),
+            kinds,
+        }))
+    }
+
+    async fn create(
+        &self,
+        wanted: &CheckedUse,
+        tools_changed: Option<Arc<Notify>>,
+        create: impl FnOnce(u64, &str, &str) + Send + 'static,
+    ) -> Result<(InstancePtr, ScopeGuard<Entry>), Fault> {
+        let made = async {
+            let config = wanted.config.clone();
+            let params = serde_json::to_string(&self.params(wanted))
+                .map_err(|_| LifecycleError::Broken("its parameters cannot be written as JSON"))?;
+            let opened = self.opened.host.open_instance(tools_changed)?;
+            let create = move |scope| create(scope, &config, &params);
+            lifecycle::create(opened, create, INSTANCE_DEADLINE).await
+        };
+        made.await.map_err(|error| match error {
+            LifecycleError::Failed {
+                kind: FailureKind::Config,
+                text,
+            } => wanted
+                .of
+                .config
+                .fault("", format!("was refused by the component: {text}"), ""),
+            error => wanted
+                .of
+                .component_fault(format!("could not be made: {error}"), ""),
+        })
+    }
+
+    fn params(&self, wanted: &CheckedUse) -> InstanceParams {
+        let mut params = InstanceParams::default();
+        params.name.clone_from(&wanted.of.name);
+        params.generation = self.generation;
+        params.plugin = self.plugin.to_owned();
+        params.deadline_ms = u64::try_from(INSTANCE_DEADLINE.as_millis()).unwrap_or(u64::MAX);
+        params
+    }
+}
