@@ -1,7 +1,5 @@
 //! The published schemas of the JSON that crosses the boundary, in `docs/schema/abi`, are those of the types.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
