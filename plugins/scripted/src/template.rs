@@ -56,7 +56,7 @@ impl Template {
         self.filled(index, nanos)
     }
 
-    fn filled(&self, index: u64, nanos: u128) -> Event {
+    fn filled(&self, index: u64, nanos: u64) -> Event {
         match &self.fill {
             Fill::Nothing => self.event.clone(),
             Fill::StreamDelta(pattern) => Event::stream_delta(pattern.fill(index, nanos)),
@@ -74,11 +74,13 @@ impl Template {
     }
 }
 
-fn unix_nanos() -> u128 {
-    // A clock before 1970 is nobody's; zero is as good as any time then.
+fn unix_nanos() -> u64 {
+    // A clock before 1970 or after 2554 is nobody's; zero is as good as any time then.
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos())
+        .ok()
+        .and_then(|since| u64::try_from(since.as_nanos()).ok())
+        .unwrap_or_default()
 }
 
 /// A text cut at its placeholders.
@@ -126,7 +128,7 @@ impl Pattern {
         Self { parts, len }
     }
 
-    fn fill(&self, index: u64, nanos: u128) -> String {
+    fn fill(&self, index: u64, nanos: u64) -> String {
         use std::fmt::Write;
         let mut text = String::with_capacity(self.len);
         for part in &self.parts {
@@ -257,7 +259,7 @@ mod tests {
         else {
             panic!("another event");
         };
-        let time: u128 = event.delta.parse().unwrap();
+        let time: u64 = event.delta.parse().unwrap();
         assert!((before..=unix_nanos()).contains(&time));
     }
 }
