@@ -135,7 +135,7 @@
 //! The operator configures it as
 //!
 //! ```toml
-//! [plugins.greeter]
+//! [plugins.libraries.greeter]
 //! file = "target/release/libgreeter.so"
 //!
 //! [agents.morning]
