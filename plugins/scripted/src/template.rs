@@ -1,5 +1,6 @@
 //! Events that are emitted many times, with the index and the time filled in.
 
+use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use plugin_api::Event;
@@ -8,21 +9,12 @@ use plugin_api::serde_json::Value;
 const INDEX: &str = "{i}";
 const TIME: &str = "{t}";
 
-/// An event whose text may have `{i}` and `{t}` in it. What can be done once is done when it is made: an event
-/// without them is only cloned, a delta with them only put together.
+/// An event whose text may have `{i}` and `{t}` in it. One that has neither is only cloned.
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
     event: Event,
-    fill: Fill,
+    has_placeholders: bool,
     has_time: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Fill {
-    Nothing,
-    StreamDelta(Pattern),
-    ThinkingDelta(Pattern),
-    EveryString,
 }
 
 impl Template {
@@ -32,15 +24,9 @@ impl Template {
             has_index |= text.contains(INDEX);
             has_time |= text.contains(TIME);
         });
-        let fill = match &event {
-            _ if !has_index && !has_time => Fill::Nothing,
-            Event::StreamDelta(event) => Fill::StreamDelta(Pattern::new(&event.delta)),
-            Event::ThinkingDelta(event) => Fill::ThinkingDelta(Pattern::new(&event.delta)),
-            _ => Fill::EveryString,
-        };
         Self {
             event,
-            fill,
+            has_placeholders: has_index || has_time,
             has_time,
         }
     }
@@ -57,15 +43,16 @@ impl Template {
     }
 
     fn filled(&self, index: u64, nanos: u64) -> Event {
-        match &self.fill {
-            Fill::Nothing => self.event.clone(),
-            Fill::StreamDelta(pattern) => Event::stream_delta(pattern.fill(index, nanos)),
-            Fill::ThinkingDelta(pattern) => Event::thinking_delta(pattern.fill(index, nanos)),
-            Fill::EveryString => {
-                let mut event = self.event.clone();
+        match &self.event {
+            event if !self.has_placeholders => event.clone(),
+            // The same as below, without copying the text first.
+            Event::StreamDelta(event) => Event::stream_delta(fill(&event.delta, index, nanos)),
+            Event::ThinkingDelta(event) => Event::thinking_delta(fill(&event.delta, index, nanos)),
+            event => {
+                let mut event = event.clone();
                 for_each_string(&mut event, &mut |text| {
-                    if text.contains(INDEX) || text.contains(TIME) {
-                        *text = Pattern::new(text).fill(index, nanos);
+                    if text.contains('{') {
+                        *text = fill(text, index, nanos);
                     }
                 });
                 event
@@ -83,67 +70,29 @@ fn unix_nanos() -> u64 {
         .unwrap_or_default()
 }
 
-/// A text cut at its placeholders.
-#[derive(Clone, Debug)]
-struct Pattern {
-    parts: Vec<Part>,
-    /// Bytes of the text between the placeholders and of the longest that a usual filling takes.
-    len: usize,
-}
+/// Decimal digits of the largest number.
+const MOST_DIGITS: usize = 20;
 
-#[derive(Clone, Debug)]
-enum Part {
-    Text(String),
-    Index,
-    Time,
-}
-
-impl Pattern {
-    fn new(mut text: &str) -> Self {
-        let mut parts = Vec::new();
-        while let Some(at) = text
-            .match_indices('{')
-            .map(|(at, _)| at)
-            .find(|&at| text[at..].starts_with(INDEX) || text[at..].starts_with(TIME))
-        {
-            let (before, rest) = text.split_at(at);
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
-            }
-            parts.push(if rest.starts_with(INDEX) {
-                Part::Index
-            } else {
-                Part::Time
-            });
-            text = &rest[INDEX.len()..];
-        }
-        if !text.is_empty() {
-            parts.push(Part::Text(text.to_owned()));
-        }
-        let len = |part: &Part| match part {
-            Part::Text(text) => text.len(),
-            Part::Index | Part::Time => 20,
+/// The text with the numbers in the places of `{i}` and `{t}`.
+fn fill(mut text: &str, index: u64, nanos: u64) -> String {
+    let mut filled = String::with_capacity(text.len() + MOST_DIGITS);
+    while let Some(at) = text.find('{') {
+        let (before, rest) = text.split_at(at);
+        filled.push_str(before);
+        // Writing to a string cannot fail.
+        text = if let Some(rest) = rest.strip_prefix(INDEX) {
+            let _ = write!(filled, "{index}");
+            rest
+        } else if let Some(rest) = rest.strip_prefix(TIME) {
+            let _ = write!(filled, "{nanos}");
+            rest
+        } else {
+            filled.push('{');
+            &rest[1..]
         };
-        let len = parts.iter().map(len).sum();
-        Self { parts, len }
     }
-
-    fn fill(&self, index: u64, nanos: u64) -> String {
-        use std::fmt::Write;
-        let mut text = String::with_capacity(self.len);
-        for part in &self.parts {
-            // Writing to a string cannot fail.
-            let _ = match part {
-                Part::Text(part) => {
-                    text.push_str(part);
-                    Ok(())
-                }
-                Part::Index => write!(text, "{index}"),
-                Part::Time => write!(text, "{nanos}"),
-            };
-        }
-        text
-    }
+    filled.push_str(text);
+    filled
 }
 
 /// Visits the text of an event at any depth. Names (of the event, of keys) are not text.
@@ -228,7 +177,7 @@ mod tests {
     fn an_event_without_placeholders_stays_as_it_is() {
         let same = json!({"type": "stream_delta", "delta": "{} {j} i t {"});
         assert_eq!(filled(same.clone()), same);
-        assert!(matches!(template(same).fill, Fill::Nothing));
+        assert!(!template(same).has_placeholders);
     }
 
     #[test]
