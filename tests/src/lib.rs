@@ -5,7 +5,7 @@
 //! - [`frame`]: a frame, and what frames add up to
 //! - [`order`]: the order in which frames may come, checked in every test
 //! - [`schema`]: the published schemas
-//! - [`script`]: messages for the agent `scripted`
+//! - [`mod@script`]: messages for the agent `scripted`
 //! - [`puppet`]: an agent that a test leads by the hand
 //! - [`wait`]: waiting for a state, never for a time
 

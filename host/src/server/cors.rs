@@ -26,7 +26,7 @@ pub(super) async fn grant(State(host): State<Arc<Host>>, request: Request, next:
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
         return next.run(request).await;
     };
-    let allowed = origin::is_allowed(&host.in_force().config.server.origins, request.headers());
+    let allowed = origin::is_allowed(&host.in_force().config, request.headers());
     let mut response = match is_preflight(&request) {
         false => next.run(request).await,
         true if allowed => (StatusCode::NO_CONTENT, preflight()).into_response(),

@@ -85,7 +85,7 @@ async fn admit(
     session: &str,
     headers: &HeaderMap,
 ) -> Result<Admitted, CloseCode> {
-    if !origin::is_allowed(&config.server.origins, headers) {
+    if !origin::is_allowed(config, headers) {
         return Err(CloseCode::NotAllowed);
     }
     let owner =

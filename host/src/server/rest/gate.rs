@@ -23,7 +23,7 @@ pub(super) async fn admit(
 ) -> Response {
     let in_force = host.in_force();
     let config = &in_force.config;
-    if changes(request.method()) && !origin::is_allowed(&config.server.origins, request.headers()) {
+    if changes(request.method()) && !origin::is_allowed(config, request.headers()) {
         let detail = "pages of this origin may not use the host; its operator can list it in `server.origins`";
         return Problem::new(ProblemKind::OriginNotAllowed, detail).into_response();
     }
