@@ -36,7 +36,7 @@ impl InstanceContext {
         &self.params.name
     }
 
-    /// Counts the times that the host loaded the configuration, from 1.
+    /// Tells the instances of one name apart: it grows with each copy of a library that the host opens.
     pub fn generation(&self) -> u64 {
         self.params.generation
     }

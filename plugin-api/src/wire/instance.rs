@@ -20,7 +20,7 @@ pub struct ComponentDescription {
 pub struct InstanceParams {
     /// The name the operator gave the instance.
     pub name: String,
-    /// Counts the times that the host loaded the configuration, from 1.
+    /// Tells the instances of one name apart: it grows with each copy of a library that the host opens.
     pub generation: u64,
     /// The name under which the configuration knows the library.
     pub plugin: String,
