@@ -19,10 +19,10 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(config))?;
-    // A plugin's thread that never ends must not keep the process.
+    let served = runtime.block_on(serve(config));
+    // A plugin's thread that never ends must not keep the process, however it ended.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(ExitCode::SUCCESS)
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(config: crate::config::Config) -> anyhow::Result<()> {
@@ -32,8 +32,12 @@ async fn serve(config: crate::config::Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
-    let signals = Signals::new()?;
-    let host = Host::start(config).await?;
+    let mut signals = Signals::new()?;
+    // Plugins may take their time; whoever does not want to wait for them can still end the process.
+    let host = tokio::select! {
+        host = Host::start(config) => host?,
+        name = signals.next() => anyhow::bail!("ended by {name} before the host had started"),
+    };
     let in_force = host.in_force();
     let agents: Vec<_> = in_force
         .catalog
