@@ -1,6 +1,7 @@
 //! Opening libraries in a process of its own, so that one that crashes takes no command with it.
 //!
-//! The command starts this binary again as `roundhouse worker …` and reads one JSON value from its standard output.
+//! The command starts this binary again as `roundhouse worker …` and reads one JSON value from the last line of its
+//! standard output: what comes before is what libraries print.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -71,7 +72,7 @@ pub(super) fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
             serde_json::to_string(&inspection)?
         }
     };
-    std::io::stdout().lock().write_all(json.as_bytes())?;
+    write!(std::io::stdout().lock(), "\n{json}\n")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -200,7 +201,9 @@ fn elsewhere<T: DeserializeOwned>(task: &[std::ffi::OsString], doing: &str) -> a
     if !status.success() {
         bail!("{}", what_happened(status, &err, doing));
     }
-    serde_json::from_str(&out).with_context(|| format!("{doing}: the answer of the other process"))
+    let answer = out.lines().last().unwrap_or_default();
+    serde_json::from_str(answer)
+        .with_context(|| format!("{doing}: the answer of the other process"))
 }
 
 /// What a failed process says, or what ended it.
