@@ -23,6 +23,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub use host::{Host, HostError, InForce};
 
@@ -33,6 +34,9 @@ pub fn router(host: Arc<Host>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&host), cors::grant))
         .with_state(host)
 }
+
+/// How long requests that are still being answered may take when everything else has ended.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
 /// Serves on `listener` until `shutdown` completes, then ends the host: runs in progress get `drain` to end.
 ///
@@ -45,11 +49,13 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
     drain: Duration,
 ) -> std::io::Result<()> {
+    let ended = CancellationToken::new();
     let ending = {
-        let host = Arc::clone(&host);
+        let (host, ended) = (Arc::clone(&host), ended.clone());
         async move {
             shutdown.await;
             host.shut_down(drain).await;
+            ended.cancel();
         }
     };
     // A frame is small and somebody waits for it: it must not be held back until the one before it is acknowledged.
@@ -58,7 +64,17 @@ pub async fn serve(
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
     });
-    axum::serve(listener, router(host))
-        .with_graceful_shutdown(ending)
-        .await
+    let serving = axum::serve(listener, router(host)).with_graceful_shutdown(ending);
+    let too_long = async {
+        ended.cancelled().await;
+        tokio::time::sleep(LAST_REQUESTS).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served,
+        // A client that sends or reads its request for ever does not keep the host.
+        () = too_long => {
+            tracing::warn!("requests that did not come to an end were cut short");
+            Ok(())
+        }
+    }
 }
