@@ -230,6 +230,8 @@ impl SessionHandle {
         message: UserMessage,
     ) -> Result<oneshot::Receiver<Result<Cursor, StartError>>, StartError> {
         let registry = &self.registry;
+        // Taken before the look: a drain that begins after it waits for this run as well.
+        let _token = registry.tasks.token();
         if registry.is_draining() {
             return Err(StartError::Draining);
         }
