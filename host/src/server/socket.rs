@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -21,7 +22,8 @@ use crate::connection::{ClientFrame, Connection, ConnectionContext, ConnectionLi
 use crate::guard::ImageLimits;
 use crate::protocol::server::{ControlFrame, HEARTBEAT};
 use crate::protocol::{CloseCode, errors};
-use crate::session::{Owner, SessionId};
+use crate::run::SessionHandle;
+use crate::session::{Owner, SessionId, StoreError};
 
 /// Read buffer of a connection, in bytes: client messages are short, and idle connections many.
 const READ_BUFFER: usize = 2 * 1024;
@@ -45,14 +47,17 @@ const RETRY: Duration = Duration::from_secs(1);
 /// HTTP status.
 pub async fn upgrade(
     State(host): State<Arc<Host>>,
-    Path(session): Path<String>,
+    session: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let in_force = host.in_force();
     let limit = in_force.config.limits.frame_bytes;
-    let admitted = admit(&host, &in_force.config, &session, &headers).await;
+    // Taken before it is counted, so that of many who come at the same moment no more get in than may.
     let token = host.connections.token();
+    // What is no text is the id of nothing.
+    let session = session.map_or_else(|_| String::new(), |Path(session)| session);
+    let admitted = admit(&host, &in_force.config, &session, &headers).await;
     upgrade
         .protocols([BEARER_PROTOCOL])
         .read_buffer_size(READ_BUFFER)
@@ -76,7 +81,7 @@ pub async fn upgrade(
 
 struct Admitted {
     owner: Owner,
-    session: SessionId,
+    session: SessionHandle,
 }
 
 async fn admit(
@@ -93,15 +98,19 @@ async fn admit(
     if host.closing.is_cancelled() || host.connections.is_closed() {
         return Err(CloseCode::Draining { retry: RETRY });
     }
-    if host.connections.len() >= config.server.max_connections {
+    if host.connections.len() > config.server.max_connections {
         return Err(CloseCode::TooManyConnections);
     }
-    let session = session.parse().map_err(|_| CloseCode::SessionNotFound)?;
-    match host.store.get(&owner, session).await {
+    let id: SessionId = session.parse().map_err(|_| CloseCode::SessionNotFound)?;
+    // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
+    let session = host.registry.open(id);
+    match host.store.get(&owner, id).await {
         Ok(_) => Ok(Admitted { owner, session }),
+        Err(StoreError::NotFound(_)) => Err(CloseCode::SessionNotFound),
         Err(error) => {
-            tracing::debug!(%session, %error, "no such session for this client");
-            Err(CloseCode::SessionNotFound)
+            // The session may well exist: the client is not to forget it.
+            tracing::error!(session = %id, %error, "the session could not be read");
+            Err(CloseCode::Draining { retry: RETRY })
         }
     }
 }
@@ -113,14 +122,13 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
     let context = ConnectionContext {
         store: Arc::clone(&host.store),
         owner: admitted.owner,
-        uploads: host.uploads.of(admitted.session),
+        uploads: host.uploads.of(admitted.session.id()),
         limits: limits(config),
     };
     let (heartbeat, frame_bytes) = (config.heartbeat.interval, config.limits.frame_bytes);
     drop(in_force);
-    let session = host.registry.open(admitted.session);
     let mut out = Vec::new();
-    let mut connection = Connection::open(context, session, &mut out).await;
+    let mut connection = Connection::open(context, admitted.session, &mut out).await;
     loop {
         if let Err(end) = link.write(&mut out).await {
             return end;

@@ -30,6 +30,7 @@ async fn an_id_that_is_none_is_an_unknown_session() {
         "..",
         "%00",
         "%F0%9F%9A%82",
+        "%FF",
         "a%2Fb",
         &"9".repeat(5000),
     ] {
