@@ -149,7 +149,11 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
                 Some(Ok(Message::Binary(_))) => connection.receive(ClientFrame::Binary, &mut out).await,
                 // The library answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_))) | None => return None,
+                Some(Ok(Message::Close(_))) => {
+                    link.answer_close().await;
+                    return None;
+                }
+                None => return None,
                 Some(Err(error)) if is_too_large(&error) => {
                     link.is_readable = false;
                     return link.too_large(frame_bytes).await;
@@ -285,6 +289,12 @@ impl Link {
             Ok(()) => Some(CloseCode::FrameTooLarge),
             Err(end) => end,
         }
+    }
+
+    /// Answers the client's close. The library has made the answer and writes it with the next read.
+    async fn answer_close(&mut self) {
+        // A client that is gone needs no answer.
+        let _ = timeout(CLOSE_WAIT, self.socket.recv()).await;
     }
 
     /// Closes, and gives the client a moment to read what it was sent before the connection goes.

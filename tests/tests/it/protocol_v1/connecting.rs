@@ -5,6 +5,9 @@ use roundhouse_tests::client::Connect;
 use roundhouse_tests::script::{delta, emit, hold};
 use roundhouse_tests::{Close, Strings, TestHost, fold, script, text_of};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 fn not_found() -> Close {
     Close {
@@ -53,6 +56,20 @@ async fn without_a_run_the_client_is_told_to_load_the_history() {
     let mut second = host.connect(session).await;
     second.expect(json!({"type": "session_sync"})).await;
     host.shut_down([client, second]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_closes_gets_its_close_answered() {
+    let host = TestHost::start().await;
+    let mut client = host.idle(host.session().await).await;
+    let close = CloseFrame {
+        code: CloseCode::Normal,
+        reason: "bye".into(),
+    };
+    client.send_raw(Message::Close(Some(close))).await;
+    // A browser reports 1006, a connection that broke off, when nothing comes back.
+    assert_eq!(client.closed().await.code, 1000);
+    host.shut_down([]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
