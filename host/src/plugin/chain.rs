@@ -99,6 +99,17 @@ impl MapperChain {
         self.open.is_empty()
     }
 
+    /// Its mappers' components, for people.
+    #[must_use]
+    pub fn names(&self) -> String {
+        let names: Vec<_> = self
+            .open
+            .iter()
+            .map(|mapper| mapper.component.as_str())
+            .collect();
+        names.join(", ")
+    }
+
     pub(crate) async fn open(
         links: &[ChainLink],
         params: &MapperParams,

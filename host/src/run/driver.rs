@@ -268,7 +268,9 @@ async fn finish(
         // What the recorder has taken is saved, or given back, before the rest is taken here.
         let saving = order.session.registry.saving.lock().await;
         let rest = live.log.seal(&live.span);
-        let (ending, last, sent) = mapped(live, ending, &numbers);
+        // Before the mappers: nobody else's run waits for them.
+        drop(saving);
+        let (ending, last, sent) = mapped(live, ending, &numbers).await;
         let last_seq = live.log.last_seq() + 1;
         let run = ending.into_finish(
             live.control.id,
@@ -279,7 +281,6 @@ async fn finish(
             services.state_puts(),
             last_seq,
         );
-        drop(saving);
         (sent, store(order).finish_run(run).await)
     };
     let last = match saved {
@@ -303,21 +304,33 @@ async fn finish(
     order.session.slot.enter(&mut state, Phase::Idle);
 }
 
-/// The run's end, its last event, and that event as clients get it. A mapper that fails on it is the run's end.
-fn mapped(live: &LiveRun, ending: Ending, numbers: &Numbers) -> (Ending, RunEvent, RunEvent) {
-    // A mapper that has failed already gets nothing more.
-    if live.control.fault().is_some() {
+/// The run's end, its last event, and that event as clients get it. A mapper that fails, on it or before, is the
+/// run's end, whatever the agent says: it may have ended in the moment in which the mapper failed.
+async fn mapped(
+    live: &Arc<LiveRun>,
+    mut ending: Ending,
+    numbers: &Numbers,
+) -> (Ending, RunEvent, RunEvent) {
+    let failed = |fault| {
+        let ending = Ending::failed(ErrorCode::Internal, fault);
         let last = ending.last_event(numbers);
-        return (ending, last.clone(), last);
+        (ending, last.clone(), last)
+    };
+    // A mapper that has failed already gets nothing more.
+    if let Some(fault) = live.control.fault() {
+        return failed(fault);
     }
     let last = ending.last_event(numbers);
-    match live.map_last(&last) {
-        Ok(sent) => (ending, last, sent),
+    match live.map_last(&last).await {
+        Ok(sent) => {
+            if live.is_mapped() && matches!(sent, RunEvent::StreamStopped) {
+                ending.keep_what_was_streamed();
+            }
+            (ending, last, sent)
+        }
         Err(fault) => {
             tracing::error!(run = %live.control.id, mapper = fault.mapper, reason = fault.reason, "mapper failed on the run's end");
-            let ending = Ending::failed(ErrorCode::Internal, errors::mapper_failed(&fault.mapper));
-            let last = ending.last_event(numbers);
-            (ending, last.clone(), last)
+            failed(errors::mapper_failed(&fault.mapper))
         }
     }
 }

@@ -105,6 +105,12 @@ impl Ending {
         Self::failed(ErrorCode::RunTimeout, errors::run_timeout(limit.as_secs()))
     }
 
+    /// Has what was streamed saved as the answer, not what the agent says that it is: the mappers have seen the
+    /// one and not the other.
+    pub(super) fn keep_what_was_streamed(&mut self) {
+        self.outcome.content.clear();
+    }
+
     /// The run's last event.
     pub(super) fn last_event(&self, numbers: &Numbers) -> RunEvent {
         match (&self.failure, self.status) {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use plugin_api::EventRef;
 use plugin_api::abi::import::Answer;
@@ -15,8 +16,12 @@ use super::record::{Form, Incoming, Record};
 use crate::plugin::{Mapped, MapperChain, MapperFault};
 use crate::protocol::{RunEvent, errors};
 
-/// The part of a run that events pass through. Its methods never block and call nothing of a plugin but the
-/// run's mappers, without holding a lock of the log.
+/// How long the mappers may take over a run's last event. Each is to take far less; this is for one that hangs.
+const LAST_TIME: Duration = Duration::from_secs(5);
+
+/// The part of a run that events pass through. It calls nothing of a plugin but the run's mappers, without holding
+/// a lock of the log: for what an agent emits on the agent's thread, and for what the host itself emits on a
+/// thread of its own, so that a mapper that hangs takes none of the runtime's with it.
 #[derive(Debug)]
 pub struct LiveRun {
     /// Its levers.
@@ -27,6 +32,8 @@ pub struct LiveRun {
     pub span: Arc<RunSpan>,
     settings: Arc<RunSettings>,
     mappers: Option<Mutex<MapperChain>>,
+    /// All mappers, for a fault of which it is not known whose it is.
+    mapper_names: String,
     tool_calls: AtomicU64,
 }
 
@@ -39,6 +46,7 @@ impl LiveRun {
         settings: Arc<RunSettings>,
         mappers: Option<MapperChain>,
     ) -> Self {
+        let mapper_names = mappers.as_ref().map(MapperChain::names).unwrap_or_default();
         let mappers = mappers.map(Mutex::new);
         Self {
             control,
@@ -46,6 +54,7 @@ impl LiveRun {
             span,
             settings,
             mappers,
+            mapper_names,
             tool_calls: AtomicU64::new(0),
         }
     }
@@ -53,6 +62,11 @@ impl LiveRun {
     /// `tool_call` events so far, those of subagents included.
     pub fn tool_calls(&self) -> u64 {
         self.tool_calls.load(Ordering::Relaxed)
+    }
+
+    /// Whether events pass mappers.
+    pub fn is_mapped(&self) -> bool {
+        self.mappers.is_some()
     }
 
     /// Takes an event that a plugin emits; `agent` names the subagent whose it is. `slow` is told when the
@@ -82,8 +96,25 @@ impl LiveRun {
         self.answer(appended, slow)
     }
 
-    /// Takes an event that the host itself makes for a run, such as those around a tool call.
-    pub fn emit_own(&self, event: RunEvent) {
+    /// Takes an event that the host itself makes for a run, such as those around a tool call. Returns early when
+    /// the run is over.
+    pub async fn emit_own(self: &Arc<Self>, event: RunEvent) {
+        if !self.is_mapped() {
+            self.append(Incoming::Event(event), Form::AsEmitted);
+            return;
+        }
+        let live = Arc::clone(self);
+        let mapping = tokio::task::spawn_blocking(move || live.map_own(event));
+        tokio::select! {
+            biased;
+            mapped = mapping => if mapped.is_err() {
+                self.fail(&self.mapper_names, "mapping an event failed in the host");
+            },
+            () = self.control.over.cancelled() => {}
+        }
+    }
+
+    fn map_own(&self, event: RunEvent) {
         let agent = match &event {
             RunEvent::ToolStarted(call) => call.agent.clone(),
             RunEvent::ToolCall(call) => call.agent.clone(),
@@ -106,7 +137,23 @@ impl LiveRun {
     /// # Errors
     ///
     /// [`MapperFault`]; the original must not get through then.
-    pub fn map_last(&self, event: &RunEvent) -> Result<RunEvent, MapperFault> {
+    pub async fn map_last(self: &Arc<Self>, event: &RunEvent) -> Result<RunEvent, MapperFault> {
+        if !self.is_mapped() {
+            return Ok(event.clone());
+        }
+        let (live, event) = (Arc::clone(self), event.clone());
+        let mapping = tokio::task::spawn_blocking(move || live.map_last_now(&event));
+        match tokio::time::timeout(LAST_TIME, mapping).await {
+            Ok(Ok(mapped)) => mapped,
+            // One that hangs has the chain to itself, now or since an event before this one.
+            Ok(Err(_)) | Err(_) => Err(MapperFault {
+                mapper: self.mapper_names.clone(),
+                reason: "it did not come back".to_owned(),
+            }),
+        }
+    }
+
+    fn map_last_now(&self, event: &RunEvent) -> Result<RunEvent, MapperFault> {
         let Some(mappers) = &self.mappers else {
             return Ok(event.clone());
         };
@@ -165,7 +212,7 @@ impl LiveRun {
             Err(fault) => return self.fail(&fault.mapper, &fault.reason),
         }
         if let Some(refused) = refused {
-            return self.fail("", &refused);
+            return self.fail(&self.mapper_names, &refused);
         }
         result
     }

@@ -34,13 +34,14 @@ pub(super) async fn call(
     let args = Json::from_value(&call.args);
     let agent = scope.stream_name().map(str::to_owned);
     let is_subagent = agent.is_some();
-    services.live.emit_own(RunEvent::ToolStarted(ToolStarted {
+    let started = RunEvent::ToolStarted(ToolStarted {
         call_id: call_id.clone(),
         agent: agent.clone(),
         tool: call.tool.clone(),
         args: args.clone(),
         is_subagent,
-    }));
+    });
+    services.live.emit_own(started).await;
     let (run_id, session_id) = (
         services.live.control.id.to_string(),
         services.session.id.to_string(),
@@ -63,7 +64,7 @@ pub(super) async fn call(
         metadata,
         ..
     } = &output;
-    services.live.emit_own(RunEvent::ToolCall(ToolCall {
+    let ended = RunEvent::ToolCall(ToolCall {
         call_id,
         agent,
         tool: call.tool.clone(),
@@ -74,7 +75,8 @@ pub(super) async fn call(
         metadata: metadata
             .clone()
             .map(|metadata| Json::from_value(&Value::Object(metadata))),
-    }));
+    });
+    services.live.emit_own(ended).await;
     if cancel.is_cancelled() {
         Err(ServiceFailure::Cancelled)
     } else {
