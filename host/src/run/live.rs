@@ -72,11 +72,12 @@ impl LiveRun {
     /// Takes an event that a plugin emits; `agent` names the subagent whose it is. `slow` is told when the
     /// answer is SLOW.
     pub fn emit(&self, event: EventRef<'_>, agent: Option<&str>, slow: &Notify) -> Answer {
-        if event.text.len() + event.json.len() + event.name.len() > self.settings.event_bytes {
+        let bytes = event.text.len() + event.json.len() + event.name.len() + event.id.len();
+        if bytes > self.settings.event_bytes {
             tracing::warn!(
                 run = %self.control.id,
-                event = event.name,
-                bytes = event.text.len() + event.json.len(),
+                kind = event.kind,
+                bytes,
                 limit = self.settings.event_bytes,
                 "event refused: over limits.event_bytes"
             );
