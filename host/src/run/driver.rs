@@ -300,8 +300,8 @@ async fn finish(
     );
     let mut state = order.session.state();
     live.log.finish(&live.span, [last]);
-    state.drop_idle_log();
     order.session.slot.enter(&mut state, Phase::Idle);
+    state.drop_idle_log();
 }
 
 /// The run's end, its last event, and that event as clients get it. A mapper that fails, on it or before, is the
