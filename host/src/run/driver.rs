@@ -53,7 +53,7 @@ pub(super) async fn drive(order: Order, started: oneshot::Sender<Result<Cursor, 
 
 async fn run(order: Order, started: oneshot::Sender<Result<Cursor, StartError>>) {
     let begun_at = Instant::now();
-    let (live, begun, cursor) = match begin(&order).await {
+    let (begun, log, span, cursor) = match begin(&order).await {
         Ok(begun) => begun,
         Err(error) => {
             tracing::error!(session = %order.about.id, %error, "a run did not begin");
@@ -66,8 +66,10 @@ async fn run(order: Order, started: oneshot::Sender<Result<Cursor, StartError>>)
         }
     };
     let _ = started.send(Ok(cursor));
-    tracing::info!(session = %order.about.id, run = %live.control.id, agent = order.agent.name(), "run begins");
+    tracing::info!(session = %order.about.id, run = %order.control.id, agent = order.agent.name(), "run begins");
 
+    // After the client was told: a mapper may have to wait for a fresh copy of its library.
+    let live = make_live(&order, log, span).await;
     let services = RunServices::new(&order, Arc::clone(&live), begun);
     let ending = run_agent(&order, &live, &services).await;
     live.control.over.cancel();
@@ -80,7 +82,9 @@ fn store(order: &Order) -> &Arc<dyn SessionStore> {
 }
 
 /// Saves the user's turn, then begins the run's events.
-async fn begin(order: &Order) -> Result<(Arc<LiveRun>, BegunRun, Cursor), StoreError> {
+async fn begin(
+    order: &Order,
+) -> Result<(BegunRun, Arc<EventLog>, Arc<RunSpan>, Cursor), StoreError> {
     let numbering = numbering(order).await?;
     let message = &order.message;
     let begun = store(order)
@@ -100,6 +104,11 @@ async fn begin(order: &Order) -> Result<(Arc<LiveRun>, BegunRun, Cursor), StoreE
         })
         .await?;
     let (log, span, cursor) = begin_events(order, numbering);
+    Ok((begun, log, span, cursor))
+}
+
+/// Opens the run's mappers, without which nothing of it may be shown.
+async fn make_live(order: &Order, log: Arc<EventLog>, span: Arc<RunSpan>) -> Arc<LiveRun> {
     let control = Arc::clone(&order.control);
     let run_id = control.id.to_string();
     let mappers = match order
@@ -114,8 +123,8 @@ async fn begin(order: &Order) -> Result<(Arc<LiveRun>, BegunRun, Cursor), StoreE
             None
         }
     };
-    let live = LiveRun::new(control, log, span, Arc::clone(&order.settings), mappers);
-    Ok((Arc::new(live), begun, cursor))
+    let settings = Arc::clone(&order.settings);
+    Arc::new(LiveRun::new(control, log, span, settings, mappers))
 }
 
 /// Begins the run's events, and with them the run for everybody else.
@@ -196,7 +205,13 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
             return Ending::internal(format!("the session's state could not be read: {error}"));
         }
     };
-    let mut handle = match order.agent.start(&params, scope).await {
+    // It may wait for a fresh copy of its library. A stop gives it no longer than it gives an agent that runs.
+    let started = tokio::select! {
+        biased;
+        started = order.agent.start(&params, scope) => started,
+        () = given_up(&live.control, order.settings.grace) => return Ending::stopped(),
+    };
+    let mut handle = match started {
         Ok(handle) => handle,
         Err(error) => {
             tracing::error!(run = %live.control.id, %error, "the agent could not be started");
@@ -341,6 +356,12 @@ pub(super) fn unix_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Completes when the grace time is over after a stop.
+async fn given_up(control: &RunControl, grace: std::time::Duration) {
+    control.stop.cancelled().await;
+    tokio::time::sleep(grace).await;
 }
 
 /// Waits in the background for an agent whose run is over already.
