@@ -133,6 +133,37 @@ fn check_tells_every_faulty_plugin() {
 }
 
 #[test]
+fn check_fails_when_the_default_agent_cannot_answer() {
+    let folder = folder();
+    let text = r#"
+        default_agent = "gone"
+        [plugins.libraries.gone]
+        file = "./gone.so"
+        required = false
+        [agents.gone]
+        component = "gone/gone"
+    "#;
+    std::fs::write(folder.path().join("c.toml"), text).unwrap();
+    let checked = output(folder.path(), &["check", "--config", "c.toml"]);
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(
+        self::text(&checked.stdout).contains("agent gone: not available"),
+        "{checked:?}"
+    );
+    assert!(
+        self::text(&checked.stderr).contains("the default agent `gone`"),
+        "{checked:?}"
+    );
+}
+
+#[test]
+fn flags_do_without_the_name_of_the_usual_command() {
+    let folder = folder();
+    let said = bad(folder.path(), &["--config", "missing.toml"]);
+    assert!(said.contains("missing.toml"), "{said}");
+}
+
+#[test]
 fn inspect_shows_a_library_without_a_configuration() {
     let folder = folder();
     let shown = good(folder.path(), &["plugin", "inspect", "roundhouse_scripted"]);

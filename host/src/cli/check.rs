@@ -10,16 +10,20 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let config = args.load()?;
     match worker::load_elsewhere(args)? {
         LoadReport::Failed(faults) => {
-            eprintln!(
-                "roundhouse: the host would not start, for {} faults:",
-                faults.len()
-            );
+            let count = match faults.len() {
+                1 => "a fault".to_owned(),
+                count => format!("{count} faults"),
+            };
+            eprintln!("roundhouse: the host would not start, for {count}:");
             for fault in faults {
                 eprintln!("  {fault}");
             }
             Ok(ExitCode::FAILURE)
         }
-        LoadReport::Loaded(plugins) => {
+        LoadReport::Loaded {
+            plugins,
+            unavailable,
+        } => {
             for plugin in plugins {
                 if plugin.faults.is_empty() {
                     println!(
@@ -41,6 +45,16 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
                 agents.join(", "),
                 config.default_agent
             );
+            for (agent, reason) in &unavailable {
+                println!("agent {agent}: not available: {reason}");
+            }
+            if unavailable.contains_key(&config.default_agent) {
+                eprintln!(
+                    "roundhouse: the default agent `{}` is not available",
+                    config.default_agent
+                );
+                return Ok(ExitCode::FAILURE);
+            }
             println!("ok");
             Ok(ExitCode::SUCCESS)
         }

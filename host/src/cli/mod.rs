@@ -11,19 +11,26 @@ mod telemetry;
 mod worker;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, Loader};
+use crate::config::{Config, DEFAULT_FILE, Loader};
 
 /// Hosts AI-agent plugins behind one streaming WebSocket protocol.
 #[derive(Debug, Parser)]
-#[command(name = "roundhouse", version, about, disable_help_subcommand = true)]
+#[command(
+    name = "roundhouse",
+    version,
+    about,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    serve: ConfigArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,15 +86,28 @@ impl ConfigArgs {
         }
         Ok(loader.load()?)
     }
+
+    /// The configuration's files, for people.
+    fn files(&self) -> String {
+        let default = Path::new(DEFAULT_FILE);
+        let read = default
+            .exists()
+            .then_some(default)
+            .into_iter()
+            .chain(self.config.as_deref());
+        let names: Vec<_> = read.map(|file| file.display().to_string()).collect();
+        if names.is_empty() {
+            format!("built in (there is no {DEFAULT_FILE} here)")
+        } else {
+            names.join(", ")
+        }
+    }
 }
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli
-        .command
-        .unwrap_or_else(|| Command::Serve(ConfigArgs::default()))
-    {
+    let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Plugin(command) => plugin::run(command),

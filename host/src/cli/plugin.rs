@@ -40,7 +40,7 @@ fn list(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::FAILURE)
         }
-        LoadReport::Loaded(plugins) => {
+        LoadReport::Loaded { plugins, .. } => {
             for plugin in plugins {
                 let state = if plugin.faults.is_empty() {
                     "loaded"

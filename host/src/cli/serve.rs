@@ -19,13 +19,13 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, &args.files()));
     // A plugin's thread that never ends must not keep the process, however it ended.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(config: crate::config::Config) -> anyhow::Result<()> {
+async fn serve(config: crate::config::Config, files: &str) -> anyhow::Result<()> {
     let listen = config.server.listen;
     // Before the plugins: a taken port should be told at once.
     let listener = TcpListener::bind(listen)
@@ -46,7 +46,7 @@ async fn serve(config: crate::config::Config) -> anyhow::Result<()> {
         .collect();
     drop(in_force);
     eprintln!(
-        "roundhouse {} listens on http://{address}, agents: {}",
+        "roundhouse {} listens on http://{address}, agents: {}, configuration: {files}",
         env!("CARGO_PKG_VERSION"),
         agents.join(", ")
     );

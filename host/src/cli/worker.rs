@@ -3,6 +3,7 @@
 //! The command starts this binary again as `roundhouse worker …` and reads one JSON value from the last line of its
 //! standard output: what comes before is what libraries print.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -53,7 +54,11 @@ pub(super) struct PluginReport {
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum LoadReport {
     /// The host would start.
-    Loaded(Vec<PluginReport>),
+    Loaded {
+        plugins: Vec<PluginReport>,
+        /// Agents that cannot be used, and why: a plugin that is not required failed.
+        unavailable: BTreeMap<String, String>,
+    },
     /// It would not.
     Failed(Vec<String>),
 }
@@ -118,7 +123,14 @@ fn load(args: ConfigArgs, data: &Path) -> anyhow::Result<LoadReport> {
                 components,
             }
         });
-        let report = LoadReport::Loaded(reports.collect());
+        let unavailable = catalog.agents().filter_map(|agent| {
+            let reason = agent.unavailable()?;
+            Some((agent.name().to_owned(), reason.to_owned()))
+        });
+        let report = LoadReport::Loaded {
+            plugins: reports.collect(),
+            unavailable: unavailable.collect(),
+        };
         catalog.shutdown(SHUTDOWN_TIME).await;
         Ok(report)
     })

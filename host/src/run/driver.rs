@@ -306,6 +306,9 @@ async fn finish(
             Ending::not_saved().last_event(&numbers)
         }
     };
+    if let RunEvent::Error(failure) = &last {
+        tracing::warn!(run = %live.control.id, agent = order.agent.name(), code = %failure.code, error = failure.message, "run failed");
+    }
     tracing::info!(
         run = %live.control.id,
         end = last.type_name(),

@@ -113,6 +113,22 @@ impl Record {
         Some(kind.event(text.get(start..)?.to_owned()))
     }
 
+    /// What of this record lies after position `saved`; `None` when that is all of it or nothing.
+    pub fn after(&self, saved: u64) -> Option<Self> {
+        let event = self.cut(saved + 1)?;
+        let skip = usize::try_from(saved - self.seq_from).ok()? + 1;
+        let start = *self.bounds.get(skip - 1)?;
+        let bounds: Vec<u32> = self.bounds[skip..].iter().map(|end| end - start).collect();
+        Some(Self {
+            seq_from: saved + 1,
+            seq: self.seq,
+            event,
+            form: self.form,
+            // A record of one event keeps none.
+            bounds: if bounds.len() > 1 { bounds } else { Vec::new() },
+        })
+    }
+
     /// Bytes this record holds in memory, about.
     pub fn size(&self) -> usize {
         size_of::<Self>() + self.event.size() + self.bounds.len() * size_of::<u32>()
@@ -170,6 +186,25 @@ mod tests {
                 prop_assert_eq!(got.as_ref().map(text_of), Some(rest.as_str()));
             }
         }
+    }
+
+    #[test]
+    fn what_is_after_a_place_folds_on_like_the_whole() {
+        let mut record = Record::new(5, Delta::Stream.event("ab".into()), Form::AsEmitted);
+        for (seq, text) in [(6, "c"), (7, "def"), (8, "g")] {
+            assert!(record.fold(seq, Delta::Stream, text, Form::AsEmitted));
+        }
+        assert!(record.after(4).is_none(), "all of it");
+        assert!(record.after(8).is_none(), "nothing");
+        let rest = record.after(5).unwrap();
+        assert_eq!(
+            (rest.seq_from, rest.seq, text_of(&rest.event)),
+            (6, 8, "cdefg")
+        );
+        assert_eq!(rest.bounds(), [1, 4, 5]);
+        let last = record.after(7).unwrap();
+        assert_eq!((last.seq_from, last.seq, text_of(&last.event)), (8, 8, "g"));
+        assert!(last.bounds().is_empty());
     }
 
     #[test]

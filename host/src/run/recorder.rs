@@ -45,7 +45,7 @@ async fn save(registry: &RunRegistry) {
     for slot in registry.all() {
         let state = slot.lock();
         if let (Phase::Running(control), Some(log)) = (&state.phase, &state.log) {
-            let records = log.take_closed().records;
+            let records = log.take_unsaved().records;
             if !records.is_empty() {
                 batches.push(Batch {
                     run: control.id,

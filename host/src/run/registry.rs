@@ -141,6 +141,14 @@ impl RunRegistry {
     pub async fn drain(&self, time: Duration) {
         self.refuse_new();
         self.tasks.close();
+        let running = self.tasks.len();
+        if running > 0 {
+            tracing::info!(
+                running,
+                seconds = time.as_secs_f64(),
+                "waiting for runs to end before they are stopped"
+            );
+        }
         if tokio::time::timeout(time, self.tasks.wait()).await.is_err() {
             for slot in self.all() {
                 if let Some(control) = slot.lock().control() {

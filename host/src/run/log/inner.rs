@@ -44,6 +44,8 @@ pub(super) struct Reader {
 pub(super) struct Unsaved {
     pub(super) records: Vec<Arc<Record>>,
     pub(super) handed_out: usize,
+    /// Up to which position the open record was handed out; 0 when it was not.
+    pub(super) open_to: u64,
     pub(super) cut: bool,
 }
 
@@ -122,10 +124,20 @@ impl Inner {
             let record = Arc::new(record);
             self.record_bytes += record.size();
             self.open_bytes = 0;
+            let saved = std::mem::take(&mut self.unsaved.open_to);
             if self.span.is_some() {
-                self.unsaved_push(Arc::clone(&record));
+                self.push_after(saved, &record);
             }
             self.records.push_back(record);
+        }
+    }
+
+    /// Keeps what of `record` lies after position `saved` for saving.
+    fn push_after(&mut self, saved: u64, record: &Arc<Record>) {
+        if saved < record.seq_from {
+            self.unsaved_push(Arc::clone(record));
+        } else if let Some(rest) = record.after(saved) {
+            self.unsaved_push(Arc::new(rest));
         }
     }
 
@@ -142,7 +154,16 @@ impl Inner {
         self.unsaved.records.push(record);
     }
 
-    pub(super) fn take_closed(&mut self) -> Closed {
+    /// What is to be saved since the last time, the open record as far as it is.
+    pub(super) fn take_unsaved(&mut self) -> Closed {
+        if self.span.is_some()
+            && let Some(open) = &self.open
+            && open.seq > self.unsaved.open_to
+        {
+            let (saved, open) = (self.unsaved.open_to, Arc::new(open.clone()));
+            self.unsaved.open_to = open.seq;
+            self.push_after(saved, &open);
+        }
         Closed {
             records: std::mem::take(&mut self.unsaved.records),
             cut: self.unsaved.cut,

@@ -187,15 +187,16 @@ impl EventLog {
             inner.close_open();
             inner.sealed = true;
         }
-        inner.take_closed()
+        inner.take_unsaved()
     }
 
-    /// What has closed since the last call and is to be saved.
-    pub fn take_closed(&self) -> Closed {
-        self.lock().take_closed()
+    /// What came since the last call and is to be saved. A record that is still open is answered as far as it
+    /// is, and what is folded into it later by a later call: text that comes slowly is not kept waiting.
+    pub fn take_unsaved(&self) -> Closed {
+        self.lock().take_unsaved()
     }
 
-    /// Hands records back that could not be saved; the next call of `take_closed` answers them first.
+    /// Hands records back that could not be saved; the next call of `take_unsaved` answers them first.
     pub fn put_back(&self, mut records: Vec<Arc<Record>>) {
         let mut inner = self.lock();
         records.append(&mut inner.unsaved.records);

@@ -11,7 +11,7 @@ use super::{Appended, EventLog, LogLimits, RunSpan};
 use crate::protocol::RunEvent;
 use crate::run::budget::LogBudget;
 use crate::run::cursor::{Attachment, Cursor, Progress};
-use crate::run::record::{Delta, Form, Incoming};
+use crate::run::record::{Delta, Form, Incoming, Record};
 use crate::session::RunId;
 
 /// One step of a schedule; numbers choose among what there is.
@@ -292,11 +292,40 @@ fn what_is_saved_is_bounded_and_says_so() {
             Form::AsEmitted,
         );
     }
-    let closed = log.take_closed();
+    let closed = log.take_unsaved();
     assert!(closed.cut);
     assert!(closed.records.len() < 1000);
     log.put_back(closed.records);
     assert!(!log.seal(&span).records.is_empty());
+}
+
+#[test]
+fn text_that_comes_slowly_is_handed_out_for_saving_once() {
+    let (log, span) = log(wide());
+    let mut saved = Vec::new();
+    let mut save = |records: Vec<Arc<Record>>| {
+        let next = saved
+            .last()
+            .map_or(span.start + 1, |record: &Arc<Record>| record.seq + 1);
+        assert!(records.iter().all(|record| record.seq_from >= next));
+        saved.extend(records);
+    };
+    for text in ["a", "b", "c", "d"] {
+        log.append(&span, Incoming::Delta(Delta::Stream, text), Form::AsEmitted);
+        if text != "c" {
+            save(log.take_unsaved().records);
+            assert!(log.take_unsaved().records.is_empty());
+        }
+    }
+    log.append(&span, Incoming::Delta(Delta::Stream, "e"), Form::AsEmitted);
+    save(log.seal(&span).records);
+    let texts = saved
+        .iter()
+        .filter_map(|record| Delta::of(&record.event))
+        .map(|(_, text)| text);
+    assert_eq!(texts.collect::<String>(), "abcde");
+    // Who attaches still gets the text in one piece.
+    assert_eq!(Cursor::attach(&log).unwrap().replay.len(), 1);
 }
 
 #[test]
