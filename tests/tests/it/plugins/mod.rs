@@ -2,6 +2,7 @@
 
 mod c;
 mod foreign;
+mod instances;
 mod loading;
 mod logs;
 mod mapping;
