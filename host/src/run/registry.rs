@@ -126,6 +126,11 @@ impl RunRegistry {
         self.tasks.len()
     }
 
+    /// What all logs together keep in memory.
+    pub fn log_budget(&self) -> &LogBudget {
+        &self.parts.budget
+    }
+
     /// Takes no new runs from now on.
     pub fn refuse_new(&self) {
         self.draining.cancel();
@@ -245,6 +250,7 @@ impl SessionHandle {
         }
         let mut state = self.slot.lock();
         match state.phase {
+            Phase::Idle if state.deleting => return Err(StartError::Gone),
             Phase::Idle => {}
             Phase::Starting(_) | Phase::Running(_) => return Err(StartError::Busy),
             Phase::Gone => return Err(StartError::Gone),
@@ -312,6 +318,7 @@ impl SessionHandle {
             let changed = self.slot.changed.notified();
             {
                 let mut state = self.slot.lock();
+                state.deleting = true;
                 match state.control() {
                     Some(control) => control.delete(),
                     None => {

@@ -23,6 +23,8 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) struct SlotState {
     pub(super) phase: Phase,
+    /// The session is being deleted: the run in progress, if any, is its last.
+    pub(super) deleting: bool,
     pub(super) log: Option<Arc<EventLog>>,
     /// The numbering of the log, kept when the log is dropped.
     pub(super) numbering: Option<Numbering>,
@@ -56,6 +58,7 @@ impl Slot {
             id,
             state: Mutex::new(SlotState {
                 phase: Phase::Idle,
+                deleting: false,
                 log: None,
                 numbering: None,
                 users: 0,
