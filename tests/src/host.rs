@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use roundhouse_host::config::{Config, Loader};
 use roundhouse_host::server::{self, Host};
-use roundhouse_host::session::{
-    NewSession, Owner, PageRequest, Run, SessionId, Turn, TurnPageRequest,
-};
+use roundhouse_host::session::{Owner, PageRequest, Run, SessionId, Turn, TurnPageRequest};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::client::{Client, Connect};
+use crate::rest::{Answer, Rest};
 use crate::wait::{soon, until};
 
 /// What every test's host has; a test's own configuration is layered over it.
@@ -43,6 +43,7 @@ component = "puppet/puppet"
 pub struct TestHost {
     host: Arc<Host>,
     address: SocketAddr,
+    rest: Rest,
     folder: tempfile::TempDir,
     end: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<std::io::Result<()>>>,
@@ -116,6 +117,7 @@ impl TestHost {
         Self {
             host,
             address,
+            rest: Rest::of(address),
             folder,
             end: Some(end),
             serving: Some(serving),
@@ -140,13 +142,19 @@ impl TestHost {
         self.folder.path().join(name)
     }
 
+    /// The HTTP side.
+    #[must_use]
+    pub fn rest(&self) -> Rest {
+        self.rest.clone()
+    }
+
     /// A new session with the default agent.
     ///
     /// # Panics
     ///
     /// When it cannot be made.
     pub async fn session(&self) -> SessionId {
-        self.session_as(Owner::local(), None).await
+        self.rest.create_session(&json!({})).await
     }
 
     /// A new session with this agent.
@@ -155,21 +163,7 @@ impl TestHost {
     ///
     /// When it cannot be made.
     pub async fn session_with(&self, agent: &str) -> SessionId {
-        self.session_as(Owner::local(), Some(agent)).await
-    }
-
-    /// A new session of this owner.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be made.
-    pub async fn session_as(&self, owner: Owner, agent: Option<&str>) -> SessionId {
-        let mut new = NewSession::of(owner);
-        new.agent = agent.map(str::to_owned);
-        match self.host.store.create(new).await {
-            Ok(session) => session.id,
-            Err(error) => panic!("no session: {error}"),
-        }
+        self.rest.create_session(&json!({ "agent": agent })).await
     }
 
     /// A client of this session, to be opened.
@@ -199,10 +193,36 @@ impl TestHost {
         self.idle(self.session().await).await
     }
 
-    /// Asks a session's run to stop. Answers whether there was one.
-    #[must_use]
-    pub fn stop(&self, session: SessionId) -> bool {
-        self.host.registry.stop(session)
+    /// Has a session's run stop.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub async fn stop(&self, session: SessionId) {
+        let answer = self.rest.stop(session).await;
+        let ok = Answer {
+            status: 200,
+            body: json!({"ok": true}),
+        };
+        assert_eq!(answer, ok);
+    }
+
+    /// Deletes a session.
+    ///
+    /// # Panics
+    ///
+    /// When the host refuses.
+    pub async fn delete(&self, session: SessionId) {
+        let answer = self.rest.delete(&format!("/sessions/{session}")).await;
+        assert_eq!(answer.status, 204, "{}", answer.body);
+    }
+
+    /// Waits until nobody is connected any more.
+    pub async fn deserted(&self) {
+        until("the end of all connections", || {
+            self.host.connections.is_empty()
+        })
+        .await;
     }
 
     /// The session's history as clients get it.
@@ -252,6 +272,11 @@ impl TestHost {
     /// Waits until no run is in progress.
     pub async fn quiet(&self) {
         until("the end of all runs", || self.host.registry.running() == 0).await;
+    }
+
+    /// Tells the host to end and returns at once, while it does; [`TestHost::shut_down`] waits for it.
+    pub fn tell_to_end(&mut self) {
+        self.end = None;
     }
 
     /// Has the clients close their connections, shuts the host down and makes sure that it ends in order. A client

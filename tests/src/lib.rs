@@ -7,6 +7,7 @@
 //! - [`schema`]: the published schemas
 //! - [`mod@script`]: messages for the agent `scripted`
 //! - [`puppet`]: an agent that a test leads by the hand
+//! - [`rest`]: the HTTP side
 //! - [`wait`]: waiting for a state, never for a time
 
 pub mod client;
@@ -14,6 +15,7 @@ pub mod frame;
 pub mod host;
 pub mod order;
 pub mod puppet;
+pub mod rest;
 pub mod schema;
 pub mod script;
 pub mod wait;
@@ -22,5 +24,6 @@ pub use client::{Client, Close};
 pub use frame::{Frame, fold, text_of};
 pub use host::TestHost;
 pub use puppet::{Puppet, Strings};
+pub use rest::{Answer, Rest};
 pub use script::script;
 pub use wait::{PATIENCE, soon, until};

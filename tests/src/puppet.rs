@@ -1,5 +1,7 @@
 //! An agent that a test leads by the hand: nothing happens in its run but what the test orders.
 
+use std::task::Poll;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -46,6 +48,13 @@ impl Strings {
             Ok((socket, _)) => Puppet::new(socket),
             Err(error) => panic!("no puppet: {error}"),
         }
+    }
+}
+
+impl Strings {
+    /// Whether a run's agent has asked for orders that nobody has given yet.
+    pub async fn are_pulled(&self) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(self.0.poll_accept(cx).is_ready())).await
     }
 }
 

@@ -58,7 +58,7 @@ async fn a_stop_ends_it_in_the_middle_of_an_answer() {
     let mut client = host.idle(session).await;
     client.begin(&url).await;
     client.expect_kind("stream_delta").await;
-    assert!(host.stop(session));
+    host.stop(session).await;
     client.expect_kind("stream_stopped").await;
     drop(go_on);
     server.await.unwrap();

@@ -217,7 +217,7 @@ async fn the_first_fault_in_the_contracts_order_is_the_answer() {
     client
         .expect_error("Agent is already running for this session.")
         .await;
-    assert!(host.stop(session));
+    host.stop(session).await;
     busy.rest_of_run().await;
     client.send(&message(json!([png]), &json!([]))).await;
     client.expect_kind("stream_start").await;

@@ -190,7 +190,7 @@ async fn a_run_goes_on_when_every_client_is_gone() {
         .expect(json!({"type": "stream_delta", "delta": "seen "}))
         .await;
     first.cut();
-    roundhouse_tests::until("nobody is connected", || host.host().connections.is_empty()).await;
+    host.deserted().await;
     puppet.delta("not seen ").await;
 
     let mut back = host.connect(session).await;
@@ -200,7 +200,7 @@ async fn a_run_goes_on_when_every_client_is_gone() {
     back.expect(json!({"type": "stream_delta", "delta": "seen again"}))
         .await;
     back.close().await;
-    roundhouse_tests::until("nobody is connected", || host.host().connections.is_empty()).await;
+    host.deserted().await;
     puppet.finish("seen not seen seen again").await;
     host.quiet().await;
 
@@ -225,7 +225,7 @@ async fn a_connection_sees_the_runs_that_it_started_or_found_and_no_others() {
     idle.message("hello").await;
     idle.expect_error("Agent is already running for this session.")
         .await;
-    assert!(host.stop(session));
+    host.stop(session).await;
     active.rest_of_run().await;
     let own = idle.run(&script(&[emit(json!({"type": "mine"}))])).await;
     assert_eq!(own[1].kind(), "mine");
@@ -244,8 +244,9 @@ async fn sessions_are_apart() {
     in_one.begin(&script(&[delta("one"), hold()])).await;
     let frames = in_two.run("two").await;
     assert_eq!(text_of(&frames), "two ");
-    assert!(!host.stop(two));
-    assert!(host.stop(one));
+    let none = host.rest().stop(two).await;
+    assert_eq!(none.body, json!({"ok": false, "reason": "no active run"}));
+    host.stop(one).await;
     assert_eq!(text_of(&in_one.rest_of_run().await), "one");
     host.shut_down([in_one, in_two]).await;
 }

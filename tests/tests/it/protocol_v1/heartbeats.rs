@@ -35,7 +35,7 @@ async fn they_come_on_idle_connections_and_while_an_agent_is_silent() {
     attached.expect_kind("stream_start").await;
     assert_eq!(text_of(&attached.replay().await), "quiet now");
     beats(&mut attached, 3).await;
-    assert!(host.stop(session));
+    host.stop(session).await;
     attached.until(|frame| frame.kind() == "session_sync").await;
     beats(&mut attached, 2).await;
     client.rest_of_run().await;
@@ -106,7 +106,7 @@ async fn none_is_inside_a_replay() {
         beats(&mut client, 1).await;
         client.cut();
     }
-    assert!(host.stop(session));
+    host.stop(session).await;
     first.expect_kind("stream_stopped").await;
     host.shut_down([first]).await;
 }

@@ -82,7 +82,7 @@ async fn the_run_that_is_watched_goes_on() {
     assert_eq!(client.closed().await.code, 1009);
     let mut back = host.connect(session).await;
     back.expect_kind("stream_start").await;
-    assert!(host.stop(session));
+    host.stop(session).await;
     back.expect_kind("stream_stopped").await;
     host.shut_down([back]).await;
 }

@@ -2,6 +2,9 @@
 
 mod answers;
 mod connecting;
+mod deleting;
+mod doors;
+mod draining;
 mod endings;
 mod events;
 mod files;
@@ -9,5 +12,7 @@ mod heartbeats;
 mod images;
 mod large_frames;
 mod notes;
+mod replay;
 mod saving;
+mod stopping;
 mod waiting;

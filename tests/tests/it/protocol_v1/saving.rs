@@ -2,7 +2,7 @@
 
 use roundhouse_host::session::{AssistantTurn, RunStatus, Turn, TurnBody, UserTurn};
 use roundhouse_tests::script::{delta, emit, hold};
-use roundhouse_tests::{Frame, Strings, TestHost, fold, frame::fold_values, script, until};
+use roundhouse_tests::{Frame, Strings, TestHost, fold, frame::fold_values, script};
 use serde_json::{Value, json};
 
 fn user(turn: &Turn) -> &UserTurn {
@@ -53,7 +53,7 @@ async fn the_users_turn_is_saved_before_stream_start() {
         ("image/gif", 6)
     );
     assert_eq!(host.runs(session).await[0].status, RunStatus::Running);
-    assert!(host.stop(session));
+    host.stop(session).await;
     client.expect_kind("stream_stopped").await;
     host.shut_down([client]).await;
 }
@@ -132,7 +132,7 @@ async fn a_stopped_run_keeps_what_was_streamed() {
     for _ in 0..3 {
         client.next().await;
     }
-    assert!(host.stop(session));
+    host.stop(session).await;
     client.expect_kind("stream_stopped").await;
     let history = host.history(session).await;
     let turn = assistant(&history[1]);
@@ -159,7 +159,7 @@ async fn it_is_saved_whether_or_not_anyone_is_connected() {
     client.begin(&strings.content()).await;
     let mut puppet = strings.take().await;
     client.cut();
-    until("nobody is connected", || host.host().connections.is_empty()).await;
+    host.deserted().await;
     for number in 0..2000 {
         puppet.delta(&format!("{number} ")).await;
     }
@@ -220,7 +220,7 @@ async fn agents_get_stopped_and_failed_turns_as_history() {
     let mut client = host.idle(session).await;
     client.begin(&script(&[delta("cut "), hold()])).await;
     client.expect_kind("stream_delta").await;
-    assert!(host.stop(session));
+    host.stop(session).await;
     client.expect_kind("stream_stopped").await;
     client
         .run(&script(&[

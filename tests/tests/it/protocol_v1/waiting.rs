@@ -1,7 +1,7 @@
 //! Frames that come while a run is being watched.
 
 use roundhouse_tests::script::{delta, hold};
-use roundhouse_tests::{Strings, TestHost, script, text_of, until};
+use roundhouse_tests::{Strings, TestHost, script, text_of};
 use serde_json::json;
 
 const BUSY: &str = "Agent is already running for this session.";
@@ -22,7 +22,7 @@ async fn they_are_handled_in_order_after_the_run() {
         .await;
     client.message("third").await;
     client.taken().await;
-    assert!(host.stop(session));
+    host.stop(session).await;
     client.expect(json!({"type": "stream_stopped"})).await;
 
     assert_eq!(text_of(&client.whole_run().await), "first ");
@@ -53,7 +53,7 @@ async fn sixteen_wait_and_the_next_is_told_at_once() {
     client.expect_error(BUSY).await;
     client.send_binary(b"binary").await;
     client.expect_error(BUSY).await;
-    assert!(host.stop(session));
+    host.stop(session).await;
     client.expect_kind("stream_stopped").await;
     for number in 1..=16 {
         let frames = client.whole_run().await;
@@ -76,7 +76,7 @@ async fn a_waiting_frame_makes_room_when_its_run_begins() {
     }
     client.message("too many").await;
     client.expect_error(BUSY).await;
-    assert!(host.stop(session));
+    host.stop(session).await;
     client.expect_kind("stream_stopped").await;
     client.expect_kind("stream_start").await;
     client.expect_kind("stream_delta").await;
@@ -84,12 +84,12 @@ async fn a_waiting_frame_makes_room_when_its_run_begins() {
     client.message("too many").await;
     client.expect_error(BUSY).await;
     for _ in 0..15 {
-        assert!(host.stop(session));
+        host.stop(session).await;
         client.expect_kind("stream_stopped").await;
         client.expect_kind("stream_start").await;
         client.expect_kind("stream_delta").await;
     }
-    assert!(host.stop(session));
+    host.stop(session).await;
     client.expect_kind("stream_stopped").await;
     assert_eq!(text_of(&client.whole_run().await), "the last ");
     host.shut_down([client]).await;
@@ -131,11 +131,8 @@ async fn they_are_dropped_with_their_connection() {
         } else {
             client.cut();
         }
-        until("the connection is gone", || {
-            host.host().connections.is_empty()
-        })
-        .await;
-        assert!(host.stop(session));
+        host.deserted().await;
+        host.stop(session).await;
         host.quiet().await;
     }
     // Two runs, each of a user's turn and an answer.
@@ -155,7 +152,7 @@ async fn two_connections_that_wait_for_the_same_run_both_get_their_turn_or_an_an
     second.message("of the second").await;
     first.taken().await;
     second.taken().await;
-    assert!(host.stop(session));
+    host.stop(session).await;
     first.expect_kind("stream_stopped").await;
     second.expect_kind("stream_stopped").await;
     second.expect_kind("session_sync").await;

@@ -1,0 +1,156 @@
+//! Who may connect: tokens, owners, origins, and how many.
+
+use roundhouse_tests::{Client, Close, Rest, TestHost, text_of, until};
+use serde_json::json;
+
+/// Two owners; the tokens are "one" and "two".
+const TOKENS: &str = r#"
+[[auth.tokens]]
+owner = "ada"
+sha256 = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+
+[[auth.tokens]]
+owner = "bob"
+sha256 = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"
+"#;
+
+fn rest(host: &TestHost, token: &str) -> Rest {
+    host.rest()
+        .header("authorization", &format!("Bearer {token}"))
+}
+
+fn close(code: u16, reason: &str) -> Close {
+    Close {
+        code,
+        reason: reason.to_owned(),
+    }
+}
+
+async fn works(mut client: Client) {
+    client.expect_kind("session_sync").await;
+    assert_eq!(text_of(&client.run("may").await), "may ");
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_the_sessions_of_its_owner() {
+    let host = TestHost::with(TOKENS).await;
+    let session = rest(&host, "one").create_session(&json!({})).await;
+    let connect = || host.connect_to(session);
+    works(connect().header("authorization", "Bearer one").open().await).await;
+    works(connect().header("authorization", "bearer one").open().await).await;
+    let browser = connect()
+        .header("sec-websocket-protocol", "bearer, one")
+        .open()
+        .await;
+    assert_eq!(browser.protocol(), Some("bearer"));
+    works(browser).await;
+
+    let nobody = close(4401, "Not authenticated");
+    for (name, value) in [
+        ("authorization", "Bearer three"),
+        ("authorization", "Bearer "),
+        ("authorization", "Bearer ONE"),
+        ("authorization", "Basic b25l"),
+        ("authorization", "one"),
+        ("x-token", "one"),
+    ] {
+        let mut client = connect().header(name, value).open().await;
+        assert_eq!(client.closed().await, nobody, "{name}: {value}");
+    }
+    let mut guess = connect()
+        .header("sec-websocket-protocol", "bearer, three")
+        .open()
+        .await;
+    assert_eq!(guess.closed().await, nobody);
+    assert_eq!(connect().open().await.closed().await, nobody);
+
+    // Another owner's session does not exist.
+    let not_found = close(4004, "Session not found");
+    let mut other = connect().header("authorization", "Bearer two").open().await;
+    assert_eq!(other.closed().await, not_found);
+    let path = format!("/sessions/{session}");
+    assert_eq!(rest(&host, "two").get(&path).await.status, 404);
+    assert_eq!(rest(&host, "one").get(&path).await.status, 200);
+    assert_eq!(host.rest().get(&path).await.status, 401);
+    host.shut_down([]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_stops_anothers_run() {
+    let host = TestHost::with(TOKENS).await;
+    let (ada, bob) = (rest(&host, "one"), rest(&host, "two"));
+    let session = ada.create_session(&json!({})).await;
+    let mut client = host
+        .connect_to(session)
+        .header("authorization", "Bearer one")
+        .open()
+        .await;
+    client.expect_kind("session_sync").await;
+    client.begin("script:[{\"wait_stop\":600}]").await;
+    let none = bob.stop(session).await;
+    assert_eq!((none.status, &none.body["ok"]), (200, &json!(false)));
+    assert_eq!(host.rest().stop(session).await.status, 401);
+    assert_eq!(ada.stop(session).await.body, json!({"ok": true}));
+    client.expect_kind("stream_stopped").await;
+    host.shut_down([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_origins_are_turned_away() {
+    let host = TestHost::with("server.origins = [\"https://app.example\"]").await;
+    let session = host.session().await;
+    let own = format!("http://{}", host.address());
+    for origin in ["https://app.example", &own] {
+        works(
+            host.connect_to(session)
+                .header("origin", origin)
+                .open()
+                .await,
+        )
+        .await;
+    }
+    // Whoever sends no origin is no browser.
+    works(host.connect(session).await).await;
+    for origin in [
+        "https://evil.example",
+        "null",
+        "http://app.example",
+        "https://app.example:8443",
+        "",
+    ] {
+        let mut client = host
+            .connect_to(session)
+            .header("origin", origin)
+            .open()
+            .await;
+        assert_eq!(
+            client.closed().await,
+            close(4403, "Origin not allowed"),
+            "{origin}"
+        );
+        let answer = host
+            .rest()
+            .header("origin", origin)
+            .post("/sessions", &json!({}))
+            .await;
+        assert_eq!(answer.status, 403, "{origin}");
+    }
+    host.shut_down([]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_no_more_connections_than_configured() {
+    let host = TestHost::with("server.max_connections = 2").await;
+    let session = host.session().await;
+    let first = host.idle(session).await;
+    let second = host.idle(session).await;
+    for _ in 0..3 {
+        let mut third = host.connect(session).await;
+        assert_eq!(third.closed().await, close(1013, "Too many connections"));
+    }
+    first.close().await;
+    until("one has left", || host.host().connections.len() == 1).await;
+    let third = host.idle(session).await;
+    host.shut_down([second, third]).await;
+}
