@@ -397,6 +397,27 @@ impl Client {
         }
     }
 
+    /// The next frame, or how the host closes the connection instead.
+    ///
+    /// # Errors
+    ///
+    /// The close.
+    ///
+    /// # Panics
+    ///
+    /// When neither comes in time, or the connection breaks off.
+    pub async fn next_or_close(&mut self) -> Result<Frame, Close> {
+        loop {
+            match self.receive("a frame or the close").await {
+                Received::Frame(frame) if frame.kind() == "heartbeat" => {}
+                Received::Frame(frame) => return Ok(frame),
+                Received::Closed(Some(close)) => return Err(close),
+                Received::Closed(None) => self.fail("the connection broke off without a close"),
+                Received::Pong => {}
+            }
+        }
+    }
+
     /// Waits for the connection to be closed by the host, with nothing else before it.
     ///
     /// # Panics

@@ -46,7 +46,10 @@ async fn a_run_in_progress_is_stopped_and_everybody_told() {
     // The answer to what waited.
     first.expect_error("Session not found").await;
     assert_eq!(first.closed().await, not_found());
-    assert!(!strings.are_pulled().await, "a run began in a session that is being deleted");
+    assert!(
+        !strings.are_pulled().await,
+        "a run began in a session that is being deleted"
+    );
     second.expect_error("Session not found").await;
     let (rest, close) = second.rest().await;
     assert!(

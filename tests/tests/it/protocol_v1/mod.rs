@@ -1,6 +1,7 @@
 //! Version 1 of the wire protocol, sentence by sentence. `tests/README.md` says which test stands for which.
 
 mod answers;
+mod behind;
 mod connecting;
 mod deleting;
 mod doors;
@@ -11,8 +12,13 @@ mod files;
 mod heartbeats;
 mod images;
 mod large_frames;
+mod mapping;
+mod memory;
 mod notes;
 mod replay;
 mod saving;
+mod schedules;
 mod stopping;
+mod subagents;
+mod tools;
 mod waiting;
