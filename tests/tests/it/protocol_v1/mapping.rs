@@ -132,7 +132,10 @@ async fn a_mapper_may_drop_double_and_rewrite_what_an_agent_emits() {
         let frames = client.run(&script(&[delta("a"), delta("b")])).await;
         assert_eq!(text_of(&frames), text, "{mode}");
         let end = frames.last().unwrap().value();
-        assert_eq!((&end["type"], &end["content"]), (&json!("stream_end"), &json!("ab")));
+        assert_eq!(
+            (&end["type"], &end["content"]),
+            (&json!("stream_end"), &json!("ab"))
+        );
         host.shut_down([client]).await;
     }
 }
@@ -144,7 +147,9 @@ async fn of_a_runs_last_frame_a_mapper_may_rewrite_the_text_and_no_more() {
     let mut client = host.idle(session).await;
     let frames = client.run(&script(&[delta("a")])).await;
     assert_eq!(frames.last().unwrap().value()["content"], "a.");
-    let frames = client.run(&script(&[json!({"raise": ["agent", "own words"]})])).await;
+    let frames = client
+        .run(&script(&[json!({"raise": ["agent", "own words"]})]))
+        .await;
     assert_eq!(frames.last().unwrap().value()["message"], "own words.");
     client.begin(&script(&[hold()])).await;
     host.stop(session).await;
