@@ -144,9 +144,18 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
                     return link.too_large(frame_bytes).await;
                 }
                 Some(Ok(Message::Text(text))) => {
-                    connection.receive(ClientFrame::Text(text.as_str().to_owned()), &mut out).await;
+                    let frame = ClientFrame::Text(text.as_str().to_owned());
+                    let receiving = connection.receive(frame, &mut out);
+                    if let Err(end) = link.while_beating(heartbeat, receiving).await {
+                        return end;
+                    }
                 }
-                Some(Ok(Message::Binary(_))) => connection.receive(ClientFrame::Binary, &mut out).await,
+                Some(Ok(Message::Binary(_))) => {
+                    let receiving = connection.receive(ClientFrame::Binary, &mut out);
+                    if let Err(end) = link.while_beating(heartbeat, receiving).await {
+                        return end;
+                    }
+                }
                 // The library answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_))) => {
@@ -164,9 +173,14 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
                 }
             },
             () = connection.ready() => {
-                if let Err(trimmed) = connection.pump(&mut out).await {
-                    tracing::info!(session = %connection.session().id(), %trimmed, "client too slow");
-                    return Some(CloseCode::TooSlow);
+                // It may have to handle a frame that waited, which takes as long as any.
+                match link.while_beating(heartbeat, connection.pump(&mut out)).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(trimmed)) => {
+                        tracing::info!(session = %connection.session().id(), %trimmed, "client too slow");
+                        return Some(CloseCode::TooSlow);
+                    }
+                    Err(end) => return end,
                 }
             }
             () = sleep_until(link.last_sent + heartbeat) => out.push(Bytes::from_static(HEARTBEAT.as_bytes())),
@@ -253,6 +267,25 @@ impl Link {
         drop(frames);
         self.last_sent = Instant::now();
         Ok(())
+    }
+
+    /// Waits for `work` and sends heartbeats meanwhile: a message may take long to be looked at and saved, and the
+    /// connection must not seem dead for it.
+    async fn while_beating<T>(
+        &mut self,
+        heartbeat: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Option<CloseCode>> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                // After a heartbeat the work goes on where it was.
+                done = &mut work => return Ok(done),
+                () = sleep_until(self.last_sent + heartbeat) => {
+                    self.write(&mut vec![Bytes::from_static(HEARTBEAT.as_bytes())]).await?;
+                }
+            }
+        }
     }
 
     /// Writes what the run has left for the client, then answers `close`.
