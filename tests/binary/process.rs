@@ -59,6 +59,11 @@ impl Serving {
         Self { child, address }
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name, as `kill` knows it.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")

@@ -124,6 +124,9 @@ impl Connect {
             transcript: VecDeque::new(),
             early: VecDeque::new(),
             is_closed: false,
+            keeps: false,
+            received: Vec::new(),
+            sent: Vec::new(),
         })
     }
 }
@@ -137,6 +140,9 @@ pub struct Client {
     /// Frames that came while something else was waited for.
     early: VecDeque<Frame>,
     is_closed: bool,
+    keeps: bool,
+    received: Vec<String>,
+    sent: Vec<String>,
 }
 
 enum Received {
@@ -150,6 +156,23 @@ impl Client {
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_ref().and_then(|name| name.to_str().ok())
+    }
+
+    /// Keeps all text frames from now on, in both directions.
+    pub fn keep_frames(&mut self) {
+        self.keeps = true;
+    }
+
+    /// The frames of the host that were kept.
+    #[must_use]
+    pub fn kept_received(&self) -> &[String] {
+        &self.received
+    }
+
+    /// The frames that were sent and kept.
+    #[must_use]
+    pub fn kept_sent(&self) -> &[String] {
+        &self.sent
     }
 
     /// Sends a message with this content.
@@ -178,6 +201,9 @@ impl Client {
     /// When it cannot be sent.
     pub async fn send_text(&mut self, text: &str) {
         self.note("→", text);
+        if self.keeps {
+            self.sent.push(text.to_owned());
+        }
         self.send_raw(Message::text(text)).await;
     }
 
@@ -529,6 +555,9 @@ impl Client {
     }
 
     fn check(&mut self, text: &str) -> Frame {
+        if self.keeps {
+            self.received.push(text.to_owned());
+        }
         let frame = match Frame::parse(text) {
             Ok(frame) => frame,
             Err(fault) => self.fail(&format!("not a frame: {fault}")),

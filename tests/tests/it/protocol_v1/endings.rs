@@ -191,6 +191,22 @@ async fn a_run_that_takes_too_long_is_stopped_and_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_takes_too_long_ends_although_its_agent_does_not_listen() {
+    let host = TestHost::with("limits.run_seconds = 1\nstop.grace = \"200ms\"").await;
+    let session = host.session_with("puppet").await;
+    let strings = Strings::new().await;
+    let mut client = host.idle(session).await;
+    client.begin(&strings.content()).await;
+    let mut puppet = strings.take().await;
+    let file = host.path("enough");
+    puppet.begin("block", json!(file)).await;
+    client.expect(error("Run exceeded 1 seconds.")).await;
+    std::fs::write(file, "").unwrap();
+    puppet.gone().await;
+    host.shut_down([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_faulty_script_fails_before_it_does_anything() {
     let host = TestHost::start().await;
     let mut client = host.client().await;

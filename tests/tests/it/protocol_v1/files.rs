@@ -29,14 +29,23 @@ async fn uploads_of_the_session_reach_the_agent() {
     let host = TestHost::start().await;
     let session = host.session().await;
     let mut client = host.idle(session).await;
-    let one = upload(&host, session, "one.txt");
-    let two = upload(&host, session, "two words.txt");
-    send(&mut client, &[("One", &one), ("Zwei · 二", &two)]).await;
+    let files = [("one.txt", &b"uploaded"[..]), ("Zwei · 二.txt", b"")];
+    let uploaded = host.rest().upload(session, &files).await;
+    assert_eq!(uploaded.status, 201, "{}", uploaded.body);
+    // What the upload answers is what a message takes.
+    let content = script(&[json!({"echo": "files"})]);
+    client
+        .send(&json!({"type": "message", "content": content, "files": uploaded.body}))
+        .await;
     let text = text_of(&client.whole_run().await);
-    assert_eq!(
-        serde_json::from_str::<Value>(&text).unwrap(),
-        json!([{"name": "One", "path": one}, {"name": "Zwei · 二", "path": two}])
-    );
+    let received: Value = serde_json::from_str(&text).unwrap();
+    for (index, (name, bytes)) in files.iter().enumerate() {
+        assert_eq!(received[index]["name"], *name);
+        assert_eq!(received[index]["path"], uploaded.body[index]["path"]);
+        let path = received[index]["path"].as_str().unwrap();
+        assert_eq!(std::fs::read(path).unwrap(), *bytes);
+    }
+    assert_eq!(received.as_array().unwrap().len(), 2);
     host.shut_down([client]).await;
 }
 

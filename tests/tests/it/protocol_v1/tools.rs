@@ -166,3 +166,36 @@ async fn instances_of_one_toolset_are_told_apart_by_their_prefix() {
         (&json!(true), &json!(true))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_shows_no_more_of_a_call_than_an_event_may_have() {
+    let toml = format!("limits.event_bytes = \"4 KiB\"\n{FAULTY}");
+    let host = TestHost::with(&toml).await;
+    let session = host.session_with("puppet").await;
+    let strings = Strings::new().await;
+    let mut client = host.idle(session).await;
+    client.begin(&strings.content()).await;
+    let mut puppet = strings.take().await;
+    let text = "x".repeat(3000);
+    let output = puppet
+        .order("tool", json!(["echo", {"text": text}]))
+        .await
+        .unwrap();
+    assert_eq!(output["text"], text.as_str());
+    client.expect_kind("tool_started").await;
+    let call = client.expect_kind("tool_call").await;
+    let shown = call.value()["result"].as_str().unwrap();
+    let begin = shown.strip_suffix(" […]").unwrap();
+    assert!(begin.len() > 500 && text.starts_with(begin), "{shown}");
+    let refused = puppet
+        .order("tool", json!(["echo", {"text": "x".repeat(5000)}]))
+        .await
+        .unwrap_err();
+    assert!(
+        refused.contains("the call takes more than 4096 bytes"),
+        "{refused}"
+    );
+    puppet.finish("").await;
+    client.expect_kind("stream_end").await;
+    host.shut_down([client]).await;
+}
