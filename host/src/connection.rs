@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::guard::{Disk, ImageLimits, check_files, check_images};
-use crate::protocol::server::{ControlFrame, REPLAY_END, SESSION_SYNC};
+use crate::protocol::server::ControlFrame;
 use crate::protocol::{ClientMessage, ErrorCode, ParseLimits, errors, notes, parse_client_frame};
 use crate::run::{Cursor, Progress, SessionHandle, StartError, Trimmed, UserMessage};
 use crate::session::{ImageData, Owner, Session, SessionStore, StoreError};
@@ -106,14 +106,14 @@ impl Connection {
     ) -> Self {
         let mut watching = None;
         match session.attach().await {
-            None => out.push(Bytes::from_static(SESSION_SYNC.as_bytes())),
+            None => out.push(ControlFrame::SessionSync.frame_v1()),
             Some(found) => {
                 out.push(found.start);
                 if !found.replay.is_empty() {
                     let count = found.replay.len() as u64;
-                    out.push(control(&ControlFrame::ReplayStart { count }));
+                    out.push(ControlFrame::ReplayStart { count }.frame_v1());
                     out.extend(found.replay);
-                    out.push(Bytes::from_static(REPLAY_END.as_bytes()));
+                    out.push(ControlFrame::ReplayEnd.frame_v1());
                 }
                 watching = Some(Watching {
                     cursor: found.cursor,
@@ -176,7 +176,7 @@ impl Connection {
             Progress::Ended => {}
         }
         if watching.attached {
-            out.push(Bytes::from_static(SESSION_SYNC.as_bytes()));
+            out.push(ControlFrame::SessionSync.frame_v1());
         }
         self.watching = None;
         while self.watching.is_none()
@@ -297,15 +297,7 @@ fn start_refusal(error: &StartError) -> Refusal {
     }
 }
 
-fn control(frame: &ControlFrame) -> Bytes {
-    match frame.encode_v1() {
-        std::borrow::Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
-        std::borrow::Cow::Owned(text) => Bytes::from(text),
-    }
-}
-
 fn error(message: &str) -> Bytes {
-    control(&ControlFrame::Error {
-        message: message.to_owned(),
-    })
+    let message = message.to_owned();
+    ControlFrame::Error { message }.frame_v1()
 }

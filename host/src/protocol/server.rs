@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use super::v1::ServerMessage;
 
 /// The frame of a heartbeat.
@@ -35,6 +37,15 @@ pub enum ControlFrame {
 }
 
 impl ControlFrame {
+    /// The frame as version 1 has it, ready to be sent. Constant frames are not copied.
+    #[must_use]
+    pub fn frame_v1(&self) -> Bytes {
+        match self.encode_v1() {
+            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+            Cow::Owned(text) => Bytes::from(text),
+        }
+    }
+
     /// The frame as version 1 has it. Constant frames are not copied.
     #[must_use]
     pub fn encode_v1(&self) -> Cow<'static, str> {

@@ -182,11 +182,9 @@ impl ServerMessage<'_> {
 pub(super) fn encode(event: &RunEvent, out: &mut Vec<u8>) {
     // Deltas are nearly all there is; they get by without the derived code.
     match event {
-        RunEvent::StreamDelta { delta } => {
-            encode_delta(br#"{"type":"stream_delta","delta":"#, delta, out)
-        }
+        RunEvent::StreamDelta { delta } => encode_stream_delta(delta, out),
         RunEvent::ThinkingDelta { delta } => {
-            encode_delta(br#"{"type":"thinking_delta","delta":"#, delta, out);
+            encode_thinking_delta(delta, out);
         }
         RunEvent::Custom { name, fields } => encode_custom(name, fields, out),
         RunEvent::StreamStart { .. } => ServerMessage::StreamStart {}.encode(out),
@@ -285,6 +283,16 @@ fn seconds(elapsed: f64) -> f64 {
     } else {
         0.0
     }
+}
+
+/// Appends the frame of a `stream_delta` to `out`, without an event being made of the text.
+pub fn encode_stream_delta(delta: &str, out: &mut Vec<u8>) {
+    encode_delta(br#"{"type":"stream_delta","delta":"#, delta, out);
+}
+
+/// Likewise for a `thinking_delta`.
+pub fn encode_thinking_delta(delta: &str, out: &mut Vec<u8>) {
+    encode_delta(br#"{"type":"thinking_delta","delta":"#, delta, out);
 }
 
 fn encode_delta(head: &[u8], delta: &str, out: &mut Vec<u8>) {

@@ -3,17 +3,14 @@
 use bytes::Bytes;
 
 use super::record::{Delta, Record};
-use crate::protocol::RunEvent;
+use crate::protocol::{RunEvent, v1};
 
 /// Encodes a delta as version 1 frames are, without making an event of it.
 pub(super) fn delta(kind: Delta, text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(match kind {
-        Delta::Stream => br#"{"type":"stream_delta","delta":"#,
-        Delta::Thinking => br#"{"type":"thinking_delta","delta":"#,
-    });
-    let written = serde_json::to_writer(&mut *out, text);
-    debug_assert!(written.is_ok(), "writing a string to memory cannot fail");
-    out.push(b'}');
+    match kind {
+        Delta::Stream => v1::encode_stream_delta(text, out),
+        Delta::Thinking => v1::encode_thinking_delta(text, out),
+    }
 }
 
 /// The frame of an event.

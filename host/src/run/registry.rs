@@ -14,7 +14,7 @@ use super::control::RunControl;
 use super::cursor::{Attachment, Cursor};
 use super::driver::{self, Order};
 use super::slot::{Phase, Slot, SlotState};
-use super::{RunSettings, SettingsSource, UserMessage};
+use super::{SettingsSource, UserMessage};
 use crate::plugin::{Agent, Catalog};
 use crate::protocol::{ErrorCode, RunEvent, RunFailure};
 use crate::session::{RunId, Session, SessionId, SessionStore, StoreError};
@@ -215,11 +215,6 @@ impl SessionHandle {
         self.slot.lock().control().is_some()
     }
 
-    /// The limits in force.
-    pub fn settings(&self) -> Arc<RunSettings> {
-        self.registry.parts.source.settings()
-    }
-
     /// Starts a run: saves the user's turn, then begins the run's events. The cursor reads them from
     /// `stream_start` on.
     ///
@@ -290,15 +285,6 @@ impl SessionHandle {
             }
             changed.await;
         }
-    }
-
-    /// Asks the run to stop. Answers whether there is one.
-    pub fn stop(&self) -> bool {
-        self.slot
-            .lock()
-            .control()
-            .inspect(|control| control.stop.cancel())
-            .is_some()
     }
 
     /// Completes when the session was deleted. Cancel safe.

@@ -1,6 +1,5 @@
 //! One WebSocket: its reader, its writer, its timers. What is said on it is [`Connection`]'s.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use super::origin;
 use crate::config::Config;
 use crate::connection::{ClientFrame, Connection, ConnectionContext, ConnectionLimits};
 use crate::guard::ImageLimits;
-use crate::protocol::server::{ControlFrame, HEARTBEAT};
+use crate::protocol::server::ControlFrame;
 use crate::protocol::{CloseCode, errors};
 use crate::run::SessionHandle;
 use crate::session::{Owner, SessionId, StoreError};
@@ -183,7 +182,7 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
                     Err(end) => return end,
                 }
             }
-            () = sleep_until(link.last_sent + heartbeat) => out.push(Bytes::from_static(HEARTBEAT.as_bytes())),
+            () = sleep_until(link.last_sent + heartbeat) => out.push(ControlFrame::Heartbeat.frame_v1()),
             () = connection.session().gone() => {
                 return link.finish(&mut connection, out, CloseCode::SessionNotFound).await;
             }
@@ -282,7 +281,7 @@ impl Link {
                 // After a heartbeat the work goes on where it was.
                 done = &mut work => return Ok(done),
                 () = sleep_until(self.last_sent + heartbeat) => {
-                    self.write(&mut vec![Bytes::from_static(HEARTBEAT.as_bytes())]).await?;
+                    self.write(&mut vec![ControlFrame::Heartbeat.frame_v1()]).await?;
                 }
             }
         }
@@ -314,10 +313,7 @@ impl Link {
         let answer = ControlFrame::Error {
             message: errors::frame_too_large(limit),
         };
-        let mut out = vec![match answer.encode_v1() {
-            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
-            Cow::Owned(text) => Bytes::from(text),
-        }];
+        let mut out = vec![answer.frame_v1()];
         match self.write(&mut out).await {
             Ok(()) => Some(CloseCode::FrameTooLarge),
             Err(end) => end,

@@ -79,6 +79,18 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
 }
 
+impl<T> Page<T> {
+    /// The page of the first `limit` of `items`, which were read with one more than that to see whether there is a
+    /// next page; `id` tells an entry's id.
+    pub(in crate::session) fn cut(mut items: Vec<T>, limit: u32, id: impl Fn(&T) -> Uuid) -> Self {
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let last = items.last().filter(|_| more);
+        let next = last.map(|last| Cursor::after(id(last)));
+        Self { items, next }
+    }
+}
+
 /// Which page of a session's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TurnPageRequest {

@@ -1,9 +1,11 @@
 //! Runs whose end was never saved.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
+use super::columns::Count;
 use super::fault::Fault;
 use super::records::{self, Form};
+use super::runs;
 use crate::session::ids::RunId;
 use crate::session::model::TwoForms;
 use crate::session::store::LostRun;
@@ -24,7 +26,7 @@ pub(super) fn running(conn: &Connection) -> Result<Vec<LostRun>, Fault> {
                 session: row.get(0)?,
                 run: row.get(1)?,
                 agent: row.get(2)?,
-                started_at_ms: row.get::<_, super::columns::Count>(3)?.0,
+                started_at_ms: row.get::<_, Count>(3)?.0,
             })
         })?
         .collect::<Result<_, _>>()?)
@@ -44,7 +46,7 @@ pub(super) fn mark(conn: &Connection, run: RunId) -> Result<(), Fault> {
                 row.get::<_, i64>(0)?,
                 row.get::<_, i64>(1)?,
                 row.get::<_, i64>(2)?,
-                row.get::<_, i64>(3)?,
+                row.get::<_, Count>(3)?,
             ))
         });
     let (key, session, turn, started_at_ms) = match found {
@@ -52,19 +54,7 @@ pub(super) fn mark(conn: &Connection, run: RunId) -> Result<(), Fault> {
         found => found?,
     };
     let streamed = streamed(conn, key)?;
-    conn.prepare_cached(
-        "INSERT INTO turns (session, number, run, role, created_at_ms, content, content_sent)
-         VALUES (?1, ?2, ?3, 'assistant', ?4, ?5, ?6)",
-    )?
-    .execute(params![
-        session,
-        turn,
-        key,
-        started_at_ms,
-        streamed.emitted,
-        streamed.sent
-    ])?;
-    Ok(())
+    runs::insert_answer(conn, session, turn, key, started_at_ms, &streamed)
 }
 
 /// The answer as far as it was streamed and saved, in both forms.

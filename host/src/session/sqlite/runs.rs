@@ -6,8 +6,8 @@ use super::columns::{Count, Json};
 use super::fault::Fault;
 use super::{lost, records, state};
 use crate::session::ids::RunId;
-use crate::session::model::{Outcome, Run, RunFailure, RunStatus};
-use crate::session::page::{Cursor, MAX_PAGE, Page, PageRequest};
+use crate::session::model::{Outcome, Run, RunFailure, RunStatus, TwoForms};
+use crate::session::page::{MAX_PAGE, Page, PageRequest};
 use crate::session::store::{BeginRun, BegunRun, Entity, FinishRun, StoreError};
 
 pub(super) fn begin(conn: &Connection, begin: &BeginRun) -> Result<BegunRun, Fault> {
@@ -120,18 +120,14 @@ pub(super) fn finish(conn: &Connection, finish: &FinishRun) -> Result<(), Fault>
         Some(content) => content.clone(),
         None => lost::streamed(conn, run)?,
     };
-    conn.prepare_cached(
-        "INSERT INTO turns (session, number, run, role, created_at_ms, content, content_sent)
-         VALUES (?1, ?2, ?3, 'assistant', ?4, ?5, ?6)",
-    )?
-    .execute(params![
+    insert_answer(
+        conn,
         session,
         turn,
         run,
         Count(finish.ended_at_ms),
-        content.emitted,
-        content.sent
-    ])?;
+        &content,
+    )?;
     conn.prepare_cached(
         "UPDATE sessions SET last_seq = ?2, clean = 1, updated_at_ms = ?3 WHERE key = ?1",
     )?
@@ -143,6 +139,30 @@ pub(super) fn finish(conn: &Connection, finish: &FinishRun) -> Result<(), Fault>
     for put in &finish.state {
         state::put(conn, session, put)?;
     }
+    Ok(())
+}
+
+/// Inserts the assistant's turn of a run. `session` and `run` are keys.
+pub(super) fn insert_answer(
+    conn: &Connection,
+    session: i64,
+    turn: i64,
+    run: i64,
+    created_at_ms: Count,
+    content: &TwoForms,
+) -> Result<(), Fault> {
+    conn.prepare_cached(
+        "INSERT INTO turns (session, number, run, role, created_at_ms, content, content_sent)
+         VALUES (?1, ?2, ?3, 'assistant', ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        session,
+        turn,
+        run,
+        created_at_ms,
+        content.emitted,
+        content.sent
+    ])?;
     Ok(())
 }
 
@@ -168,7 +188,7 @@ pub(super) fn list(conn: &Connection, session: i64, page: PageRequest) -> Result
     let after = page
         .cursor
         .map(|cursor| RunId::from_uuid(cursor.last_read()));
-    let mut items = conn
+    let items = conn
         .prepare_cached(
             "SELECT id, agent, status, turn, started_at_ms, ended_at_ms, first_seq,
                 CASE status WHEN 'running' THEN coalesce((SELECT seq FROM records
@@ -183,13 +203,7 @@ pub(super) fn list(conn: &Connection, session: i64, page: PageRequest) -> Result
         )?
         .query_map(params![session, after, limit + 1], read)?
         .collect::<Result<Vec<_>, _>>()?;
-    let more = items.len() > limit as usize;
-    items.truncate(limit as usize);
-    let next = items
-        .last()
-        .filter(|_| more)
-        .map(|last| Cursor::after(*last.id.as_uuid()));
-    Ok(Page { items, next })
+    Ok(Page::cut(items, limit, |last| *last.id.as_uuid()))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Run> {

@@ -6,7 +6,7 @@ use super::columns::{Count, Json};
 use super::fault::Fault;
 use crate::session::ids::{Epoch, Owner, SessionId};
 use crate::session::model::{LogMark, NewSession, Session, SessionPatch};
-use crate::session::page::{Cursor, MAX_PAGE, Page, PageRequest};
+use crate::session::page::{MAX_PAGE, Page, PageRequest};
 use crate::session::store::Entity;
 
 pub(super) fn insert(
@@ -58,7 +58,7 @@ pub(super) fn list(
         .cursor
         .map(|cursor| SessionId::from_uuid(cursor.last_read()));
     // Ids grow with time, and so does their text; none reaches a `g`.
-    let mut items = conn
+    let items = conn
         .prepare_cached(
             "SELECT id, owner, agent, title, created_at_ms, updated_at_ms, metadata FROM sessions
              WHERE owner = ?1 AND deleting = 0 AND id < coalesce(?2, 'g')
@@ -66,13 +66,7 @@ pub(super) fn list(
         )?
         .query_map(params![owner, before, limit + 1], read)?
         .collect::<Result<Vec<_>, _>>()?;
-    let more = items.len() > limit as usize;
-    items.truncate(limit as usize);
-    let next = items
-        .last()
-        .filter(|_| more)
-        .map(|last| Cursor::after(*last.id.as_uuid()));
-    Ok(Page { items, next })
+    Ok(Page::cut(items, limit, |last| *last.id.as_uuid()))
 }
 
 pub(super) fn update(
