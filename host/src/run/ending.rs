@@ -175,11 +175,7 @@ impl Ending {
             failure,
             data: self.outcome.data,
             truncated: rest.cut,
-            records: rest
-                .records
-                .iter()
-                .map(|record| stored::record(record))
-                .collect(),
+            records: stored::records(&rest),
             state,
             last_seq,
         }

@@ -6,12 +6,10 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::log::EventLog;
-use super::record::Record;
 use super::registry::RunRegistry;
 use super::slot::Phase;
 use super::stored;
-use crate::session::{RunId, RunRecords};
+use crate::session::RunRecords;
 
 /// How often closed records are saved; also how much of a run a killed host may lose.
 const TICK: Duration = Duration::from_secs(1);
@@ -32,12 +30,6 @@ pub async fn record(registry: Arc<RunRegistry>, end: CancellationToken) {
     }
 }
 
-struct Batch {
-    run: RunId,
-    log: Arc<EventLog>,
-    records: Vec<Arc<Record>>,
-}
-
 /// Saves what has closed since the last time.
 async fn save(registry: &RunRegistry) {
     let _saving = registry.saving.lock().await;
@@ -45,31 +37,24 @@ async fn save(registry: &RunRegistry) {
     for slot in registry.all() {
         let state = slot.lock();
         if let (Phase::Running(control), Some(log)) = (&state.phase, &state.log) {
-            let records = log.take_unsaved().records;
-            if !records.is_empty() {
-                batches.push(Batch {
-                    run: control.id,
-                    log: Arc::clone(log),
-                    records,
-                });
+            let closed = log.take_unsaved();
+            if !closed.records.is_empty() {
+                batches.push((control.id, Arc::clone(log), closed));
             }
         }
     }
     if batches.is_empty() {
         return;
     }
-    let rows = batches.iter().map(|batch| RunRecords {
-        run: batch.run,
-        records: batch
-            .records
-            .iter()
-            .map(|record| stored::record(record))
-            .collect(),
+    let rows = batches.iter().map(|(run, _, closed)| RunRecords {
+        run: *run,
+        records: stored::records(closed),
     });
     if let Err(error) = registry.parts.store.append_records(rows.collect()).await {
+        // They may have been saved, or be saved yet: the store tells by their numbers.
         tracing::error!(%error, "records could not be saved; they are tried again");
-        for batch in batches {
-            batch.log.put_back(batch.records);
+        for (_, log, closed) in batches {
+            log.put_back(closed);
         }
     }
 }

@@ -1,10 +1,19 @@
 //! Records as the store keeps them.
 
+use super::log::Closed;
 use super::record::{Form, Record};
-use crate::session::{Forms, StoredRecord};
+use crate::session::{Forms, NumberedRecords, StoredRecord};
+
+/// The stored form of what a run has to save.
+pub(super) fn records(closed: &Closed) -> NumberedRecords {
+    NumberedRecords {
+        first: closed.first,
+        records: closed.records.iter().map(|own| record(own)).collect(),
+    }
+}
 
 /// The stored form of a record.
-pub(super) fn record(record: &Record) -> StoredRecord {
+fn record(record: &Record) -> StoredRecord {
     let mut json = Vec::new();
     record.event.encode_full(&mut json);
     // The encoder writes JSON, which is UTF-8.

@@ -25,7 +25,7 @@ pub use model::{
     UserTurn,
 };
 pub use page::{Cursor, InvalidCursor, Page, PageRequest, TurnPage, TurnPageRequest};
-pub use record::{Forms, RunRecords, StoredRecord, TurnRecord};
+pub use record::{Forms, NumberedRecords, RunRecords, StoredRecord, TurnRecord};
 pub use sqlite::{OpenError, SqliteOptions, SqliteStore};
 pub use store::{
     BeginRun, BegunRun, Entity, FinishRun, LostRun, NewUserTurn, SessionStore, StatePut, StoreError,

@@ -70,11 +70,28 @@ pub struct StoredRecord {
     pub bounds: Option<Vec<u32>>,
 }
 
-/// Closed records of one run, in their order.
+/// Closed records of a run, in their order. A run's records are numbered 0, 1, 2 …; what has a number that is
+/// saved already is not saved again, so that whoever does not know whether a call took effect may repeat it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NumberedRecords {
+    /// The number of the first of `records`.
+    pub first: u64,
+    pub records: Vec<StoredRecord>,
+}
+
+impl NumberedRecords {
+    /// Bytes of the JSON.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.records.iter().map(|record| record.forms.len()).sum()
+    }
+}
+
+/// Closed records and the run that they are of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRecords {
     pub run: RunId,
-    pub records: Vec<StoredRecord>,
+    pub records: NumberedRecords,
 }
 
 /// One record of a turn as read back, in the form that was asked for.

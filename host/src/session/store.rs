@@ -14,7 +14,7 @@ use super::model::{
     SessionPatch, StateValue, TwoForms, Upload,
 };
 use super::page::{Page, PageRequest, TurnPage, TurnPageRequest};
-use super::record::{RunRecords, StoredRecord};
+use super::record::{NumberedRecords, RunRecords};
 
 /// Keeps sessions, turns and runs.
 ///
@@ -61,6 +61,8 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Appends records to any number of runs in one transaction. Returns the
     /// runs that took none because they are no longer running, or never were.
+    /// Records with numbers that are saved already are passed over: a call that
+    /// failed or timed out may be repeated, even if it takes effect later.
     async fn append_records(&self, runs: Vec<RunRecords>) -> Result<Vec<RunId>, StoreError>;
 
     /// Saves a run's end: the assistant's turn, the last records, the agent's
@@ -190,7 +192,7 @@ pub struct FinishRun {
     /// Records were left out, for size.
     pub truncated: bool,
     /// Records not appended yet.
-    pub records: Vec<StoredRecord>,
+    pub records: NumberedRecords,
     pub state: Vec<StatePut>,
     /// The largest position any client can see until the next run begins: that
     /// of the last frame, though it is sent only after this is saved.

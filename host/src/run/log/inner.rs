@@ -43,10 +43,30 @@ pub(super) struct Reader {
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
     pub(super) records: Vec<Arc<Record>>,
+    /// How many of the run's records were handed out before `records`, hence the number of the first of them.
+    taken: u64,
+    /// Bytes.
     pub(super) handed_out: usize,
     /// Up to which position the open record was handed out; 0 when it was not.
     pub(super) open_to: u64,
     pub(super) cut: bool,
+}
+
+impl Unsaved {
+    /// What there is, with the number of its first.
+    fn take(&mut self) -> (u64, Vec<Arc<Record>>) {
+        let (first, records) = (self.taken, std::mem::take(&mut self.records));
+        self.taken += records.len() as u64;
+        (first, records)
+    }
+
+    /// Undoes the latest [`take`](Self::take).
+    pub(super) fn put_back(&mut self, first: u64, mut records: Vec<Arc<Record>>) {
+        debug_assert_eq!(first + records.len() as u64, self.taken);
+        records.append(&mut self.records);
+        self.records = records;
+        self.taken = first;
+    }
 }
 
 impl Inner {
@@ -164,8 +184,11 @@ impl Inner {
             self.unsaved.open_to = open.seq;
             self.push_after(saved, &open);
         }
+        let (first, records) = self.unsaved.take();
         Closed {
-            records: std::mem::take(&mut self.unsaved.records),
+            span: self.span.clone(),
+            first,
+            records,
             cut: self.unsaved.cut,
         }
     }

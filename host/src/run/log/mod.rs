@@ -76,6 +76,10 @@ pub struct EventLog {
 /// What a run has to save.
 #[derive(Debug, Default)]
 pub struct Closed {
+    /// The run whose they are; None when there is none.
+    span: Option<Arc<RunSpan>>,
+    /// The number of the first of `records`: how many of the run were handed out before.
+    pub first: u64,
     /// Records that will not change any more, oldest first.
     pub records: Vec<Arc<Record>>,
     /// Whether some were left out because the turn is over `history_bytes`.
@@ -196,11 +200,13 @@ impl EventLog {
         self.lock().take_unsaved()
     }
 
-    /// Hands records back that could not be saved; the next call of `take_unsaved` answers them first.
-    pub fn put_back(&self, mut records: Vec<Arc<Record>>) {
+    /// Hands back what the latest `take_unsaved` answered, because it could not be saved or nobody knows whether
+    /// it was; the next call answers it first, under the same numbers. Dropped when its run is over.
+    pub fn put_back(&self, closed: Closed) {
         let mut inner = self.lock();
-        records.append(&mut inner.unsaved.records);
-        inner.unsaved.records = records;
+        if closed.span.is_some_and(|span| inner.is_running(&span)) {
+            inner.unsaved.put_back(closed.first, closed.records);
+        }
     }
 
     /// Keeps records for saving that clients never see: what an agent emitted and a mapper changed.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{Appended, EventLog, LogLimits, RunSpan};
+use super::{Appended, Closed, EventLog, LogLimits, RunSpan};
 use crate::protocol::RunEvent;
 use crate::run::budget::LogBudget;
 use crate::run::cursor::{Attachment, Cursor, Progress};
@@ -295,8 +295,9 @@ fn what_is_saved_is_bounded_and_says_so() {
     let closed = log.take_unsaved();
     assert!(closed.cut);
     assert!(closed.records.len() < 1000);
-    log.put_back(closed.records);
-    assert!(!log.seal(&span).records.is_empty());
+    let count = closed.records.len();
+    log.put_back(closed);
+    assert_eq!(log.seal(&span).records.len(), count);
 }
 
 #[test]
@@ -326,6 +327,38 @@ fn text_that_comes_slowly_is_handed_out_for_saving_once() {
     assert_eq!(texts.collect::<String>(), "abcde");
     // Who attaches still gets the text in one piece.
     assert_eq!(Cursor::attach(&log).unwrap().replay.len(), 1);
+}
+
+#[test]
+fn what_is_put_back_is_handed_out_again_under_its_numbers() {
+    let (log, span) = log(wide());
+    let end = || Incoming::Event(RunEvent::ThinkingEnd);
+    let delta = |text| Incoming::Delta(Delta::Stream, text);
+    for event in [end(), delta("a")] {
+        log.append(&span, event, Form::AsEmitted);
+    }
+    assert_eq!(log.take_unsaved().first, 0);
+    for event in [delta("b"), end()] {
+        log.append(&span, event, Form::AsEmitted);
+    }
+    let seqs = |closed: &Closed| {
+        let own = closed.records.iter().map(|own| (own.seq_from, own.seq));
+        (closed.first, own.collect::<Vec<_>>())
+    };
+    let failed = log.take_unsaved();
+    let found = (2, vec![(4, 4), (5, 5)]);
+    assert_eq!(seqs(&failed), found);
+    log.append(&span, end(), Form::AsEmitted);
+    log.put_back(failed);
+    let again = log.seal(&span);
+    assert_eq!(seqs(&again), (2, vec![(4, 4), (5, 5), (6, 6)]));
+
+    // Too late for the run after it.
+    log.finish(&span, [RunEvent::StreamStopped]);
+    let next = log.begin(RunEvent::StreamStopped);
+    log.put_back(again);
+    let closed = log.seal(&next);
+    assert_eq!(seqs(&closed), (0, vec![]));
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) fn mark(conn: &Connection, run: RunId) -> Result<(), Fault> {
     let found = conn
         .prepare_cached(
             "UPDATE runs SET status = 'lost', last_seq = coalesce(
-                (SELECT seq FROM records WHERE run = runs.key ORDER BY key DESC LIMIT 1), last_seq)
+                (SELECT seq FROM records WHERE run = runs.key ORDER BY number DESC LIMIT 1), last_seq)
              WHERE id = ?1 AND status = 'running' RETURNING key, session, turn, started_at_ms",
         )?
         .query_row([run], |row| {

@@ -7,7 +7,10 @@ pub(super) const APPLICATION_ID: i32 = 0x5248_5345;
 
 /// What leads from each version to the next; the file's `user_version` counts
 /// how many were applied. Never edited once released, only appended to.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_record_numbers.sql"),
+];
 
 /// Why a file could not be brought to the present schema.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +96,30 @@ mod tests {
                 .unwrap();
             assert_eq!(row, (1, None));
         }
+    }
+
+    #[test]
+    fn records_of_a_file_that_knew_no_numbers_get_theirs() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, &MIGRATIONS[..1]).unwrap();
+        conn.execute_batch(
+            "INSERT INTO sessions (id, owner, created_at_ms, updated_at_ms, metadata)
+                VALUES ('s', 'local', 0, 0, '{}');
+             INSERT INTO runs (id, session, turn, agent, status, started_at_ms, first_seq, last_seq)
+                VALUES ('a', 1, 2, 'echo', 'running', 0, 1, 1), ('b', 1, 4, 'echo', 'running', 0, 1, 1);
+             INSERT INTO records (run, seq_from, seq, kind, form, sent)
+                VALUES (1, 2, 2, 'x', 'same', '{}'), (2, 9, 9, 'x', 'same', '{}'), (1, 3, 4, 'x', 'same', '{}');",
+        )
+        .unwrap();
+        migrate(&mut conn, MIGRATIONS).unwrap();
+        let rows: Vec<(i64, i64, i64)> = conn
+            .prepare("SELECT run, number, seq FROM records ORDER BY run, number")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(rows, [(1, 0, 2), (1, 1, 4), (2, 0, 9)]);
     }
 
     #[test]

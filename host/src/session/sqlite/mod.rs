@@ -43,7 +43,7 @@ use super::model::{
     FileRef, ImageData, LogMark, NewSession, Run, Session, SessionPatch, StateValue, Upload,
 };
 use super::page::{Page, PageRequest, TurnPage, TurnPageRequest};
-use super::record::RunRecords;
+use super::record::{NumberedRecords, RunRecords};
 use super::store::{BeginRun, BegunRun, FinishRun, LostRun, SessionStore, StoreError};
 use super::uploads::UploadFolders;
 
@@ -223,8 +223,8 @@ impl SessionStore for SqliteStore {
     }
 
     async fn append_records(&self, runs: Vec<RunRecords>) -> Result<Vec<RunId>, StoreError> {
-        let records = runs.iter().flat_map(|run| &run.records);
-        let bytes = records.map(|record| record.forms.len()).sum();
+        let records = runs.iter().map(|run| &run.records);
+        let bytes = records.map(NumberedRecords::bytes).sum();
         self.writer
             .call("save records", bytes, move |conn| {
                 records::append(conn, &runs)
@@ -233,12 +233,11 @@ impl SessionStore for SqliteStore {
     }
 
     async fn finish_run(&self, finish: FinishRun) -> Result<(), StoreError> {
-        let records = finish.records.iter().map(|record| record.forms.len());
         let bytes = finish
             .content
             .as_ref()
             .map_or(0, |content| content.emitted.len())
-            + records.sum::<usize>();
+            + finish.records.bytes();
         self.writer
             .call("save a run's end", bytes, move |conn| {
                 runs::finish(conn, &finish)

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::columns::{Count, Numbers, NumbersRef};
 use super::fault::Fault;
 use crate::session::ids::RunId;
-use crate::session::record::{Forms, RunRecords, StoredRecord, TurnRecord};
+use crate::session::record::{Forms, NumberedRecords, RunRecords, TurnRecord};
 
 /// Which of the two forms to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +32,13 @@ pub(super) fn append(conn: &Connection, runs: &[RunRecords]) -> Result<Vec<RunId
     Ok(refused)
 }
 
-pub(super) fn insert(conn: &Connection, run: i64, records: &[StoredRecord]) -> Result<(), Fault> {
+/// Saves records of a run, but for those that it has by their numbers.
+pub(super) fn insert(conn: &Connection, run: i64, records: &NumberedRecords) -> Result<(), Fault> {
     let mut statement = conn.prepare_cached(
-        "INSERT INTO records (run, seq_from, seq, kind, form, sent, emitted, bounds)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO records (run, number, seq_from, seq, kind, form, sent, emitted, bounds)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (run, number) DO NOTHING",
     )?;
-    for record in records {
+    for (number, record) in (records.first..).zip(&records.records) {
         let (form, sent, emitted) = match &record.forms {
             Forms::Same(json) => ("same", Some(json), None),
             Forms::Mapped { emitted, sent } => ("mapped", Some(sent), Some(emitted)),
@@ -46,6 +47,7 @@ pub(super) fn insert(conn: &Connection, run: i64, records: &[StoredRecord]) -> R
         };
         statement.execute(params![
             run,
+            Count(number),
             Count(record.seq_from),
             Count(record.seq),
             record.kind,
@@ -68,11 +70,11 @@ pub(super) fn for_each(
     let mut statement = conn.prepare_cached(match form {
         Form::Sent => {
             "SELECT seq_from, seq, kind, sent, bounds FROM records
-             WHERE run = ?1 AND sent IS NOT NULL ORDER BY key"
+             WHERE run = ?1 AND sent IS NOT NULL ORDER BY number"
         }
         Form::Emitted => {
             "SELECT seq_from, seq, kind, coalesce(emitted, sent), NULL FROM records
-             WHERE run = ?1 AND form <> 'inserted' ORDER BY key"
+             WHERE run = ?1 AND form <> 'inserted' ORDER BY number"
         }
     })?;
     let mut rows = statement.query([run])?;

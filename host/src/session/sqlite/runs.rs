@@ -192,7 +192,7 @@ pub(super) fn list(conn: &Connection, session: i64, page: PageRequest) -> Result
         .prepare_cached(
             "SELECT id, agent, status, turn, started_at_ms, ended_at_ms, first_seq,
                 CASE status WHEN 'running' THEN coalesce((SELECT seq FROM records
-                    WHERE run = runs.key ORDER BY key DESC LIMIT 1), last_seq)
+                    WHERE run = runs.key ORDER BY number DESC LIMIT 1), last_seq)
                     ELSE last_seq END,
                 context_tokens, max_context_tokens, token_count, tool_call_count,
                 elapsed_seconds, error_code, coalesce(error_text_sent, error_text)

@@ -35,7 +35,7 @@ async fn one_that_fails_leaves_nothing_and_fails_alone() {
     let held = Held::writer_of(&store).await;
     // Fails at its very end, after it has written its records and its turn.
     let mut bad = finish(a.run, "bad");
-    bad.records = vec![delta(2, 2, "bad")];
+    bad.records = numbered(0, vec![delta(2, 2, "bad")]);
     bad.state = vec![StatePut {
         agent: "echo".into(),
         key: "k".into(),

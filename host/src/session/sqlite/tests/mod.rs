@@ -20,9 +20,9 @@ use tokio::sync::oneshot;
 
 use super::{SqliteOptions, SqliteStore};
 use crate::session::{
-    AssistantTurn, BeginRun, Epoch, FinishRun, Forms, NewSession, NewUserTurn, Outcome, Owner,
-    RunId, RunRecords, RunStatus, Session, SessionId, SessionStore, StoredRecord, Turn, TurnBody,
-    UserTurn,
+    AssistantTurn, BeginRun, Epoch, FinishRun, Forms, NewSession, NewUserTurn, NumberedRecords,
+    Outcome, Owner, RunId, RunRecords, RunStatus, Session, SessionId, SessionStore, StoredRecord,
+    Turn, TurnBody, UserTurn,
 };
 
 async fn open(folder: &Path) -> SqliteStore {
@@ -75,7 +75,7 @@ fn finish(run: RunId, answer: &str) -> FinishRun {
         failure: None,
         data: None,
         truncated: false,
-        records: Vec::new(),
+        records: NumberedRecords::default(),
         state: Vec::new(),
         last_seq: 9,
     }
@@ -91,7 +91,12 @@ fn delta(seq_from: u64, seq: u64, text: &str) -> StoredRecord {
     }
 }
 
+fn numbered(first: u64, records: Vec<StoredRecord>) -> NumberedRecords {
+    NumberedRecords { first, records }
+}
+
 fn records_of(run: RunId, records: Vec<StoredRecord>) -> Vec<RunRecords> {
+    let records = numbered(0, records);
     vec![RunRecords { run, records }]
 }
 

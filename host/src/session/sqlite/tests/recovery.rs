@@ -51,11 +51,14 @@ pub(super) async fn half_a_run(store: &SqliteStore) -> SessionId {
     second.first_seq = 10;
     let run = second.run;
     store.begin_run(second).await.unwrap();
-    let append = async |records| {
-        let refused = store.append_records(records_of(run, records)).await;
+    let append = async |first, records| {
+        let records = numbered(first, records);
+        let refused = store
+            .append_records(vec![RunRecords { run, records }])
+            .await;
         assert_eq!(refused.unwrap(), []);
     };
-    append(vec![delta(11, 12, "what was ")]).await;
+    append(0, vec![delta(11, 12, "what was ")]).await;
     let tool = StoredRecord {
         kind: "tool_started".into(),
         ..delta(13, 13, "not the answer")
@@ -65,7 +68,7 @@ pub(super) async fn half_a_run(store: &SqliteStore) -> SessionId {
         emitted: serde_json::json!({"type": "stream_delta", "delta": "streamed"}).to_string(),
         sent: serde_json::json!({"type": "stream_delta", "delta": "*"}).to_string(),
     };
-    append(vec![tool, masked]).await;
+    append(1, vec![tool, masked]).await;
     session
 }
 

@@ -124,14 +124,14 @@ async fn records_reach_only_running_runs() {
     let batch = [a.run, ended, b.run, nobody]
         .map(|run| RunRecords {
             run,
-            records: vec![delta(2, 2, "x"), delta(3, 4, "yz")],
+            records: numbered(0, vec![delta(2, 2, "x"), delta(3, 4, "yz")]),
         })
         .to_vec();
     assert_eq!(store.append_records(batch).await.unwrap(), [ended, nobody]);
     assert_eq!(count(&store, "records").await, 4);
 
     let mut end = finish(a.run, "xyz!");
-    end.records = vec![delta(5, 5, "!")];
+    end.records = numbered(2, vec![delta(5, 5, "!")]);
     store.finish_run(end).await.unwrap();
     let page = store.history(&owner(), one.id, newest()).await.unwrap();
     let records = &assistant(&page.turns[3]).records;
@@ -140,6 +140,34 @@ async fn records_reach_only_running_runs() {
         .map(|record| (record.seq_from, record.seq))
         .collect();
     assert_eq!(seqs, [(2, 2), (3, 4), (5, 5)]);
+}
+
+#[tokio::test]
+async fn records_that_are_saved_again_are_saved_once() {
+    let (_folder, store) = new_store().await;
+    let session = new_session(&store).await;
+    let begin = begin(session.id, "a");
+    store.begin_run(begin.clone()).await.unwrap();
+    // Dropped events have no position of their own: numbers tell records apart, not positions.
+    let dropped = |json: &str| StoredRecord {
+        forms: Forms::Dropped(json.into()),
+        ..delta(3, 3, "")
+    };
+    let first = vec![delta(2, 3, "ab"), dropped("{}"), dropped("{}")];
+    for _ in 0..2 {
+        let records = records_of(begin.run, first.clone());
+        assert_eq!(store.append_records(records).await.unwrap(), []);
+        assert_eq!(count(&store, "records").await, 3);
+    }
+
+    // The end repeats what nobody knows to be saved, and adds to it.
+    let mut end = finish(begin.run, "");
+    end.content = None;
+    end.records = numbered(1, [&first[1..], &[delta(4, 4, "c")]].concat());
+    store.finish_run(end).await.unwrap();
+    assert_eq!(count(&store, "records").await, 4);
+    let page = store.history(&owner(), session.id, newest()).await.unwrap();
+    assert_eq!(assistant(&page.turns[1]).content, "abc");
 }
 
 #[tokio::test]
@@ -301,7 +329,7 @@ async fn the_answer_of_a_stopped_run_is_what_was_streamed() {
     store.begin_run(begin).await.unwrap();
     end.status = RunStatus::Stopped;
     end.content = None;
-    end.records = vec![delta(2, 2, "half an "), delta(3, 3, "answer")];
+    end.records = numbered(0, vec![delta(2, 2, "half an "), delta(3, 3, "answer")]);
     store.finish_run(end).await.unwrap();
     let page = store.history(&owner(), session.id, newest()).await.unwrap();
     let answered = assistant(&page.turns[1]);

@@ -29,7 +29,8 @@ async fn a_thousand_sessions_at_once() {
             for _ in 0..ROUNDS {
                 let begin = begin(session, "a question of an ordinary length, more or less");
                 let mut end = finish(begin.run, &"an answer ".repeat(50));
-                end.records = (0..10).map(|n| delta(n, n, &"text ".repeat(10))).collect();
+                let records = (0..10).map(|n| delta(n, n, &"text ".repeat(10)));
+                end.records = numbered(0, records.collect());
                 let call = Instant::now();
                 store.begin_run(begin).await.unwrap();
                 worst = worst.max(call.elapsed());
