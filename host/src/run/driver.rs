@@ -18,12 +18,14 @@ use super::live::LiveRun;
 use super::log::{EventLog, LogLimits, RunSpan};
 use super::registry::{SessionHandle, StartError};
 use super::services::{RunServices, Scope};
-use super::slot::{Numbering, Phase};
+use super::slot::Phase;
 use super::supervise::{Levers, Supervised, supervise};
 use super::{RunSettings, UserMessage, params};
 use crate::plugin::{Agent, Catalog, RunHandle};
 use crate::protocol::{ErrorCode, RunEvent, errors};
-use crate::session::{BeginRun, BegunRun, Epoch, NewUserTurn, Session, SessionStore, StoreError};
+use crate::session::{
+    BeginRun, BegunRun, NewUserTurn, Numbering, Session, SessionStore, StoreError,
+};
 
 /// A run to be made.
 pub(super) struct Order {
@@ -165,20 +167,10 @@ async fn numbering(order: &Order) -> Result<Numbering, StoreError> {
             ..known
         })
     };
-    if let Some(known) = known {
-        return Ok(known);
+    match known {
+        Some(known) => Ok(known),
+        None => store(order).numbering(order.about.id).await,
     }
-    let mark = store(order).log_mark(order.about.id).await?;
-    Ok(match mark.epoch {
-        Some(epoch) if mark.clean => Numbering {
-            epoch,
-            last_seq: mark.last_seq,
-        },
-        _ => Numbering {
-            epoch: Epoch::random(),
-            last_seq: 0,
-        },
-    })
 }
 
 /// Has the agent run, and waits until it has ended or the host ends it.

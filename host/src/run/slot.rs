@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::control::RunControl;
 use super::log::EventLog;
-use crate::session::{Epoch, SessionId};
+use crate::session::{Numbering, SessionId};
 
 /// A session in use: by a connection, a request or a run. Without a run it has no log.
 #[derive(Debug)]
@@ -30,13 +30,6 @@ pub(super) struct SlotState {
     pub(super) numbering: Option<Numbering>,
     /// Handles that keep the slot in the registry.
     pub(super) users: usize,
-}
-
-/// Where a session's count of events stands.
-#[derive(Clone, Debug)]
-pub(super) struct Numbering {
-    pub(super) epoch: Epoch,
-    pub(super) last_seq: u64,
 }
 
 /// What goes on in a session.

@@ -20,9 +20,9 @@ pub mod uploads;
 
 pub use ids::{Epoch, Owner, RunId, SessionId};
 pub use model::{
-    AssistantTurn, FileRef, ImageData, ImageMeta, LogMark, Metadata, NewSession, Outcome, Run,
-    RunFailure, RunStatus, Session, SessionPatch, StateValue, Turn, TurnBody, TwoForms, Upload,
-    UserTurn,
+    AssistantTurn, FileRef, ImageData, ImageMeta, Metadata, NewSession, Numbering, Outcome, Run,
+    RunFailure, RunStatus, Session, SessionPatch, StateValue, StoredRun, Turn, TurnBody, TwoForms,
+    Upload, UserTurn,
 };
 pub use page::{Cursor, InvalidCursor, Page, PageRequest, TurnPage, TurnPageRequest};
 pub use record::{Forms, NumberedRecords, RunRecords, StoredRecord, TurnRecord};

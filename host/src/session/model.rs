@@ -246,14 +246,33 @@ pub struct StateValue {
     pub version: u64,
 }
 
-/// How far a session's numbering of events is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LogMark {
-    /// None in a session that had no run.
-    pub epoch: Option<Epoch>,
-    /// The last position known to be taken.
+/// How far a session's events are numbered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbering {
+    /// The numbering's name.
+    pub epoch: Epoch,
+    /// The last position that is taken; 0 before the first event.
     pub last_seq: u64,
-    /// No run is open: clients cannot have seen anything after `last_seq`, so
-    /// the epoch may be continued. Otherwise it must be a new one.
-    pub clean: bool,
+}
+
+/// A run as it is kept, with what clients were sent of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRun {
+    pub run: RunId,
+    pub status: RunStatus,
+    pub started_at_ms: u64,
+    /// None while running, and when lost.
+    pub ended_at_ms: Option<u64>,
+    /// Position of its `stream_start`.
+    pub first_seq: u64,
+    /// Position of its last event; while running, of the last one that was saved.
+    pub last_seq: u64,
+    /// The answer; what was streamed, when the run did not complete.
+    pub content: String,
+    /// None while running, and when lost.
+    pub outcome: Option<Outcome>,
+    pub failure: Option<RunFailure>,
+    /// The latest of its events, folded, in order. Neither `stream_start` nor
+    /// the last frame is among them.
+    pub records: Vec<TurnRecord>,
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use super::model::{LogMark, Turn};
+use super::model::{Numbering, Turn};
 
 /// The most entries of one page, whatever was asked for.
 pub const MAX_PAGE: u32 = 500;
@@ -132,8 +132,11 @@ pub struct TurnPage {
     pub turns: Vec<Turn>,
     /// What to ask for to get the turns before these; None at the beginning.
     pub before: Option<u64>,
-    /// The session's mark at the moment of reading.
-    pub mark: LogMark,
+    /// The session's numbering at the moment of reading, and the position up to
+    /// which the newest page is complete: while a run is in progress, the one
+    /// before its `stream_start`. A client that resumes from there misses
+    /// nothing and gets nothing twice.
+    pub numbering: Numbering,
 }
 
 #[cfg(test)]

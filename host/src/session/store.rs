@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::ids::{Epoch, Owner, RunId, SessionId};
 use super::model::{
-    FileRef, ImageData, LogMark, NewSession, Outcome, Run, RunFailure, RunStatus, Session,
-    SessionPatch, StateValue, TwoForms, Upload,
+    FileRef, ImageData, NewSession, Numbering, Outcome, Run, RunFailure, RunStatus, Session,
+    SessionPatch, StateValue, StoredRun, TwoForms, Upload,
 };
 use super::page::{Page, PageRequest, TurnPage, TurnPageRequest};
 use super::record::{NumberedRecords, RunRecords};
@@ -29,7 +29,7 @@ use super::record::{NumberedRecords, RunRecords};
 /// [`StoreError::Timeout`], may still take effect.
 #[async_trait]
 pub trait SessionStore: Send + Sync + 'static {
-    /// Makes a session.
+    /// Makes a session, with a numbering of its own in which nothing is counted yet.
     async fn create(&self, new: NewSession) -> Result<Session, StoreError>;
 
     /// One session.
@@ -55,8 +55,9 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Saves the user's turn and the run as running, in one transaction.
     ///
-    /// A run of the session that still counts as running (its end could not be
-    /// saved) becomes lost.
+    /// A run of the session that still counts as running becomes lost: this
+    /// process could not save its end. The numbering is left as it is, since it
+    /// goes on in this process's memory.
     async fn begin_run(&self, run: BeginRun) -> Result<BegunRun, StoreError>;
 
     /// Appends records to any number of runs in one transaction. Returns the
@@ -112,8 +113,22 @@ pub trait SessionStore: Send + Sync + 'static {
         key: &str,
     ) -> Result<Option<StateValue>, StoreError>;
 
-    /// How far the session's numbering is known.
-    async fn log_mark(&self, id: SessionId) -> Result<LogMark, StoreError>;
+    /// Where the session's count of events goes on. To be asked only when no
+    /// run of the session is in progress.
+    ///
+    /// A run that counts as running all the same becomes lost, and begins a new
+    /// numbering, since clients may have seen more of it than was saved: its
+    /// `stream_start` is position 1, what was saved follows in the same order
+    /// and width, and one position after that is the end that is sent for it.
+    async fn numbering(&self, id: SessionId) -> Result<Numbering, StoreError>;
+
+    /// The session's latest run, with the latest of its records that together
+    /// have at most `bytes` of JSON. None when there was no run.
+    async fn latest_run(
+        &self,
+        id: SessionId,
+        bytes: usize,
+    ) -> Result<Option<StoredRun>, StoreError>;
 
     /// Records an upload. The file lies in the session's folder already.
     async fn add_upload(
@@ -128,8 +143,9 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn uploads(&self, owner: &Owner, id: SessionId) -> Result<Vec<Upload>, StoreError>;
 
     /// Marks the runs as lost that an earlier process left running, each with
-    /// an assistant turn of what had been saved, and returns them. Runs begun
-    /// by this process are left alone. To be called once, at the start.
+    /// an assistant turn of what had been saved and as the beginning of a new
+    /// [`numbering`](Self::numbering), and returns them. Runs begun by this
+    /// process are left alone. To be called once, at the start.
     async fn recover(&self) -> Result<Vec<LostRun>, StoreError>;
 
     /// Is the store able to answer? For readiness.

@@ -57,9 +57,10 @@ pub(super) struct MessageList {
     messages: Vec<Message>,
     /// The `before` that gets the messages before these; null at the history's beginning.
     before: Option<u64>,
-    /// The name of the numbering that `seq` counts in; null in a session that had no run.
-    epoch: Option<Epoch>,
-    /// The position up to which the history is complete.
+    /// The name of the numbering that positions count in.
+    epoch: Epoch,
+    /// The position up to which the history is complete: that of the session's last event, or while a run is in
+    /// progress the one before its `stream_start`.
     last_seq: u64,
 }
 
@@ -237,8 +238,8 @@ async fn list(
     Ok(Json(MessageList {
         messages: messages.map_err(|fault| Problem::internal(&fault))?,
         before: page.before,
-        epoch: page.mark.epoch,
-        last_seq: page.mark.last_seq,
+        epoch: page.numbering.epoch,
+        last_seq: page.numbering.last_seq,
     }))
 }
 

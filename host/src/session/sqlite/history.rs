@@ -60,7 +60,7 @@ pub(super) fn page(
     Ok(TurnPage {
         turns,
         before,
-        mark: sessions::log_mark(conn, session)?,
+        numbering: sessions::numbering(conn, session)?.0,
     })
 }
 

@@ -10,6 +10,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5248_5345;
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_record_numbers.sql"),
+    include_str!("migrations/0003_epochs.sql"),
 ];
 
 /// Why a file could not be brought to the present schema.
@@ -120,6 +121,29 @@ mod tests {
             .collect::<Result<_, _>>()
             .unwrap();
         assert_eq!(rows, [(1, 0, 2), (1, 1, 4), (2, 0, 9)]);
+    }
+
+    #[test]
+    fn sessions_of_a_file_that_knew_no_epochs_get_theirs() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, &MIGRATIONS[..2]).unwrap();
+        conn.execute_batch(
+            "INSERT INTO sessions (id, owner, created_at_ms, updated_at_ms, metadata, epoch)
+                VALUES ('a', 'local', 0, 0, '{}', NULL), ('b', 'local', 0, 0, '{}', NULL),
+                    ('c', 'local', 0, 0, '{}', 'kept');",
+        )
+        .unwrap();
+        migrate(&mut conn, MIGRATIONS).unwrap();
+        let epochs: Vec<String> = conn
+            .prepare("SELECT epoch FROM sessions ORDER BY id")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!((epochs[0].len(), epochs[1].len()), (32, 32));
+        assert_ne!(epochs[0], epochs[1]);
+        assert_eq!(epochs[2], "kept");
     }
 
     #[test]

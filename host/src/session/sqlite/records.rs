@@ -1,6 +1,6 @@
 //! Records as rows.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::columns::{Count, Numbers, NumbersRef};
 use super::fault::Fault;
@@ -79,13 +79,50 @@ pub(super) fn for_each(
     })?;
     let mut rows = statement.query([run])?;
     while let Some(row) = rows.next()? {
-        take(TurnRecord {
-            seq_from: row.get::<_, Count>(0)?.0,
-            seq: row.get::<_, Count>(1)?.0,
-            kind: row.get(2)?,
-            json: row.get(3)?,
-            bounds: row.get::<_, Option<Numbers>>(4)?.map(|numbers| numbers.0),
-        });
+        take(read(row)?);
     }
     Ok(())
+}
+
+/// Reads the latest records in the sent form, in order: as many as have at most
+/// so many bytes of JSON together.
+pub(super) fn latest(conn: &Connection, run: i64, bytes: usize) -> Result<Vec<TurnRecord>, Fault> {
+    let mut statement = conn.prepare_cached(
+        "SELECT seq_from, seq, kind, sent, bounds FROM records
+         WHERE run = ?1 AND sent IS NOT NULL ORDER BY number DESC",
+    )?;
+    let mut rows = statement.query([run])?;
+    let mut left = bytes;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        let record = read(row)?;
+        let Some(rest) = left.checked_sub(record.json.len()) else {
+            break;
+        };
+        left = rest;
+        records.push(record);
+    }
+    records.reverse();
+    Ok(records)
+}
+
+/// Moves the positions of a run's records down by `by`; none falls below 1,
+/// where it could not be read any more.
+pub(super) fn shift(conn: &Connection, run: i64, by: u64) -> Result<(), Fault> {
+    conn.prepare_cached(
+        "UPDATE records SET seq_from = max(seq_from - ?2, 1), seq = max(seq - ?2, 1)
+         WHERE run = ?1",
+    )?
+    .execute(params![run, Count(by)])?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<TurnRecord> {
+    Ok(TurnRecord {
+        seq_from: row.get::<_, Count>(0)?.0,
+        seq: row.get::<_, Count>(1)?.0,
+        kind: row.get(2)?,
+        json: row.get(3)?,
+        bounds: row.get::<_, Option<Numbers>>(4)?.map(|numbers| numbers.0),
+    })
 }

@@ -4,9 +4,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::columns::{Count, Json};
 use super::fault::Fault;
+use super::records::Form;
 use super::{lost, records, state};
 use crate::session::ids::RunId;
-use crate::session::model::{Outcome, Run, RunFailure, RunStatus, TwoForms};
+use crate::session::model::{Outcome, Run, RunFailure, RunStatus, StoredRun, TwoForms};
 use crate::session::page::{MAX_PAGE, Page, PageRequest};
 use crate::session::store::{BeginRun, BegunRun, Entity, FinishRun, StoreError};
 
@@ -183,27 +184,70 @@ fn why_not_running(conn: &Connection, run: RunId) -> Result<Fault, Fault> {
     })
 }
 
+/// What [`read`] reads. The position of a running run's last event is that of
+/// the last one that was saved.
+const COLUMNS: &str = "id, agent, status, turn, started_at_ms, ended_at_ms, first_seq,
+    CASE status WHEN 'running' THEN coalesce((SELECT seq FROM records
+        WHERE run = runs.key ORDER BY number DESC LIMIT 1), last_seq)
+        ELSE last_seq END,
+    context_tokens, max_context_tokens, token_count, tool_call_count,
+    elapsed_seconds, error_code, coalesce(error_text_sent, error_text)";
+
 pub(super) fn list(conn: &Connection, session: i64, page: PageRequest) -> Result<Page<Run>, Fault> {
     let limit = page.limit.clamp(1, MAX_PAGE);
     let after = page
         .cursor
         .map(|cursor| RunId::from_uuid(cursor.last_read()));
     let items = conn
-        .prepare_cached(
-            "SELECT id, agent, status, turn, started_at_ms, ended_at_ms, first_seq,
-                CASE status WHEN 'running' THEN coalesce((SELECT seq FROM records
-                    WHERE run = runs.key ORDER BY number DESC LIMIT 1), last_seq)
-                    ELSE last_seq END,
-                context_tokens, max_context_tokens, token_count, tool_call_count,
-                elapsed_seconds, error_code, coalesce(error_text_sent, error_text)
-             FROM runs
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM runs
              WHERE session = ?1 AND (?2 IS NULL
                 OR turn < (SELECT turn FROM runs WHERE id = ?2 AND session = ?1))
              ORDER BY turn DESC LIMIT ?3",
-        )?
+        ))?
         .query_map(params![session, after, limit + 1], read)?
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Page::cut(items, limit, |last| *last.id.as_uuid()))
+}
+
+/// The session's latest run, with the latest of its records.
+pub(super) fn latest(
+    conn: &Connection,
+    session: i64,
+    bytes: usize,
+) -> Result<Option<StoredRun>, Fault> {
+    let found: Option<(Run, i64)> = conn
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS}, key FROM runs WHERE session = ?1 ORDER BY turn DESC LIMIT 1"
+        ))?
+        .query_row([session], |row| Ok((read(row)?, row.get(15)?)))
+        .optional()?;
+    let Some((run, key)) = found else {
+        return Ok(None);
+    };
+    let answer: Option<String> = conn
+        .prepare_cached(
+            "SELECT coalesce(content_sent, content) FROM turns WHERE session = ?1 AND number = ?2",
+        )?
+        .query_row(params![session, Count(run.turn)], |row| row.get(0))
+        .optional()?;
+    let content = match answer {
+        Some(answer) => answer,
+        // It is running.
+        None => lost::answer(conn, key, Form::Sent)?,
+    };
+    Ok(Some(StoredRun {
+        run: run.id,
+        status: run.status,
+        started_at_ms: run.started_at_ms,
+        ended_at_ms: run.ended_at_ms,
+        first_seq: run.first_seq,
+        last_seq: run.last_seq,
+        content,
+        outcome: run.outcome,
+        failure: run.failure,
+        records: records::latest(conn, key, bytes)?,
+    }))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Run> {

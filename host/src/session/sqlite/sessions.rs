@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::columns::{Count, Json};
 use super::fault::Fault;
 use crate::session::ids::{Epoch, Owner, SessionId};
-use crate::session::model::{LogMark, NewSession, Session, SessionPatch};
+use crate::session::model::{NewSession, Numbering, Session, SessionPatch};
 use crate::session::page::{MAX_PAGE, Page, PageRequest};
 use crate::session::store::Entity;
 
@@ -16,8 +16,8 @@ pub(super) fn insert(
     now_ms: u64,
 ) -> Result<Session, Fault> {
     conn.prepare_cached(
-        "INSERT INTO sessions (id, owner, agent, title, created_at_ms, updated_at_ms, metadata)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+        "INSERT INTO sessions (id, owner, agent, title, created_at_ms, updated_at_ms, metadata, epoch)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
     )?
     .execute(params![
         id,
@@ -25,7 +25,8 @@ pub(super) fn insert(
         new.agent,
         new.title,
         Count(now_ms),
-        Json(&new.metadata)
+        Json(&new.metadata),
+        Epoch::random()
     ])?;
     Ok(Session {
         id,
@@ -125,14 +126,27 @@ pub(super) fn key(conn: &Connection, owner: Option<&Owner>, id: SessionId) -> Re
     .ok_or(Fault::not_found(Entity::Session))
 }
 
-pub(super) fn log_mark(conn: &Connection, session: i64) -> Result<LogMark, Fault> {
+/// The session's numbering, and whether it is clean: no run is open, so that
+/// nobody can have seen anything after it.
+pub(super) fn numbering(conn: &Connection, session: i64) -> Result<(Numbering, bool), Fault> {
     Ok(conn
         .prepare_cached("SELECT epoch, last_seq, clean FROM sessions WHERE key = ?1")?
         .query_row([session], |row| {
-            Ok(LogMark {
-                epoch: row.get::<_, Option<Epoch>>(0)?,
+            let numbering = Numbering {
+                epoch: row.get(0)?,
                 last_seq: row.get::<_, Count>(1)?.0,
-                clean: row.get(2)?,
-            })
+            };
+            Ok((numbering, row.get(2)?))
         })?)
+}
+
+/// Sets a clean numbering.
+pub(super) fn set_numbering(
+    conn: &Connection,
+    session: i64,
+    numbering: &Numbering,
+) -> Result<(), Fault> {
+    conn.prepare_cached("UPDATE sessions SET epoch = ?2, last_seq = ?3, clean = 1 WHERE key = ?1")?
+        .execute(params![session, numbering.epoch, Count(numbering.last_seq)])?;
+    Ok(())
 }

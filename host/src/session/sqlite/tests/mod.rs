@@ -4,6 +4,8 @@ mod child;
 mod deleting;
 mod group_commit;
 mod history;
+mod latest;
+mod numbering;
 mod opening;
 mod paging;
 mod recovery;
@@ -21,8 +23,8 @@ use tokio::sync::oneshot;
 use super::{SqliteOptions, SqliteStore};
 use crate::session::{
     AssistantTurn, BeginRun, Epoch, FinishRun, Forms, NewSession, NewUserTurn, NumberedRecords,
-    Outcome, Owner, RunId, RunRecords, RunStatus, Session, SessionId, SessionStore, StoredRecord,
-    Turn, TurnBody, UserTurn,
+    Numbering, Outcome, Owner, RunId, RunRecords, RunStatus, Session, SessionId, SessionStore,
+    StoredRecord, Turn, TurnBody, UserTurn,
 };
 
 async fn open(folder: &Path) -> SqliteStore {
@@ -120,6 +122,13 @@ fn assistant(turn: &Turn) -> &AssistantTurn {
     match &turn.body {
         TurnBody::Assistant(assistant) => assistant,
         TurnBody::User(_) => panic!("turn {} is the user's", turn.number),
+    }
+}
+
+fn numbering(epoch: &str, last_seq: u64) -> Numbering {
+    Numbering {
+        epoch: Epoch::new(epoch),
+        last_seq,
     }
 }
 

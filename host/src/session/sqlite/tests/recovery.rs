@@ -1,7 +1,7 @@
 use super::super::DATABASE;
 use super::child::{self, CHILD};
 use super::*;
-use crate::session::{LogMark, PageRequest, StoreError, TurnPageRequest};
+use crate::session::{PageRequest, StoreError, TurnPageRequest};
 
 /// What [`half_a_run`] left behind, as found by a new start.
 async fn assert_recovered(store: &SqliteStore, session: SessionId) {
@@ -23,22 +23,21 @@ async fn assert_recovered(store: &SqliteStore, session: SessionId) {
     let emitted = store.agent_history(session, page).await.unwrap();
     assert_eq!(assistant(&emitted.turns[3]).content, "what was streamed");
 
-    // Clients may have seen more than was stored: the numbering is not to be
-    // continued.
-    assert_eq!(
-        store.log_mark(session).await.unwrap(),
-        LogMark {
-            epoch: Some(Epoch::new("first")),
-            last_seq: 9,
-            clean: false
-        }
-    );
-    let page = PageRequest::first(1);
+    // Clients may have seen more than was stored: the old numbering is over.
+    let numbering = store.numbering(session).await.unwrap();
+    assert_ne!(numbering.epoch, Epoch::new("first"));
+    assert_eq!(numbering.last_seq, 6);
+    assert_eq!(history.numbering, numbering);
+    let positions: Vec<_> = answer.records.iter().map(|r| (r.seq_from, r.seq)).collect();
+    assert_eq!(positions, [(2, 3), (4, 4), (5, 5)]);
+    let page = PageRequest::first(2);
     let runs = store.runs(&owner(), session, page).await.unwrap().items;
     assert_eq!((runs[0].id, runs[0].status), (lost[0].run, RunStatus::Lost));
-    assert_eq!((runs[0].first_seq, runs[0].last_seq), (10, 14));
+    assert_eq!((runs[0].first_seq, runs[0].last_seq), (1, 6));
     assert_eq!((runs[0].ended_at_ms, runs[0].outcome), (None, None));
 
+    // The run before it is as it was, and the next goes on in the new numbering.
+    assert_eq!((runs[1].first_seq, runs[1].last_seq), (1, 9));
     let next = store.begin_run(begin(session, "third")).await.unwrap();
     assert_eq!(next.user_turn, 5);
 }

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::session::{
-    Entity, FileRef, ImageData, ImageMeta, LogMark, PageRequest, RunFailure, StatePut, StateValue,
+    Entity, FileRef, ImageData, ImageMeta, PageRequest, RunFailure, StatePut, StateValue,
     StoreError, TurnPageRequest, TwoForms,
 };
 
@@ -205,32 +205,6 @@ async fn a_run_whose_end_was_not_saved_does_not_block_the_session() {
         store.finish_run(finish(orphan.run, "late")).await,
         Err(StoreError::Conflict(_))
     ));
-}
-
-#[tokio::test]
-async fn the_mark_is_clean_between_runs_only() {
-    let (_folder, store) = new_store().await;
-    let session = new_session(&store).await;
-    let mark = async || store.log_mark(session.id).await.unwrap();
-    let expected = |epoch: Option<&str>, last_seq, clean| LogMark {
-        epoch: epoch.map(Epoch::new),
-        last_seq,
-        clean,
-    };
-    assert_eq!(mark().await, expected(None, 0, true));
-
-    let first = begin(session.id, "a");
-    store.begin_run(first.clone()).await.unwrap();
-    assert_eq!(mark().await, expected(Some("first"), 0, false));
-    store.finish_run(finish(first.run, "b")).await.unwrap();
-    assert_eq!(mark().await, expected(Some("first"), 9, true));
-
-    let mut second = begin(session.id, "c");
-    second.first_seq = 10;
-    store.begin_run(second).await.unwrap();
-    assert_eq!(mark().await, expected(Some("first"), 9, false));
-    let page = store.history(&owner(), session.id, newest()).await.unwrap();
-    assert_eq!(page.mark, expected(Some("first"), 9, false));
 }
 
 #[tokio::test]

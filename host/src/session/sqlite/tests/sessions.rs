@@ -95,7 +95,8 @@ async fn calls_for_a_session_that_is_not_there_say_so() {
     is_unknown_session(store.agent_history(id, newest()).await);
     is_unknown_session(store.previous_data(id, "echo").await);
     is_unknown_session(store.state_get(id, "echo", "k").await);
-    is_unknown_session(store.log_mark(id).await);
+    is_unknown_session(store.numbering(id).await);
+    is_unknown_session(store.latest_run(id, 1000).await);
 }
 
 #[tokio::test]
