@@ -103,6 +103,7 @@ async fn begin(
                 images: message.images.clone(),
                 files: message.files.clone(),
             },
+            message: None,
         })
         .await?;
     let (log, span, cursor) = begin_events(order, numbering);

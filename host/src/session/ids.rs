@@ -13,35 +13,9 @@ use uuid::Uuid;
 #[error("not a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx")]
 pub struct InvalidId;
 
-macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        ///
-        /// A UUID, version 7 when made here: ids made later sort after earlier
-        /// ones. Its only text form is the hyphenated one.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(into = "String", try_from = "String")]
-        pub struct $name(Uuid);
-
-        impl $name {
-            /// A new id, larger than every id this process made before.
-            #[must_use]
-            #[expect(clippy::new_without_default, reason = "a default would be a new id each time")]
-            pub fn new() -> Self {
-                Self(Uuid::now_v7())
-            }
-
-            #[must_use]
-            pub const fn from_uuid(uuid: Uuid) -> Self {
-                Self(uuid)
-            }
-
-            #[must_use]
-            pub const fn as_uuid(&self) -> &Uuid {
-                &self.0
-            }
-        }
-
+/// What every id has, however its text is read.
+macro_rules! id_as_text {
+    ($name:ident) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.hyphenated().fmt(f)
@@ -51,19 +25,6 @@ macro_rules! uuid_id {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, concat!(stringify!($name), "({})"), self.0)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidId;
-
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                // Uuid's parser also takes braces, URNs and bare digits. One
-                // thing should have one name.
-                if text.len() != 36 {
-                    return Err(InvalidId);
-                }
-                Uuid::parse_str(text).map(Self).map_err(|_| InvalidId)
             }
         }
 
@@ -97,6 +58,52 @@ macro_rules! uuid_id {
     };
 }
 
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// A UUID, version 7 when made here: ids made later sort after earlier
+        /// ones. Its only text form is the hyphenated one.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(into = "String", try_from = "String")]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new id, larger than every id this process made before.
+            #[must_use]
+            #[expect(clippy::new_without_default, reason = "a default would be a new id each time")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            #[must_use]
+            pub const fn as_uuid(&self) -> &Uuid {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                // Uuid's parser also takes braces, URNs and bare digits. One
+                // thing should have one name.
+                if text.len() != 36 {
+                    return Err(InvalidId);
+                }
+                Uuid::parse_str(text).map(Self).map_err(|_| InvalidId)
+            }
+        }
+
+        id_as_text!($name);
+    };
+}
+
 uuid_id! {
     /// One session: a conversation between its owner and an agent.
     SessionId
@@ -106,6 +113,37 @@ uuid_id! {
     /// One run: an agent's answer to one message of a session.
     RunId
 }
+
+/// The name that a client gave one of its messages, so that it can be sent
+/// again without being taken for another.
+///
+/// A UUID of any version. Every text form that a UUID has is read; two forms of
+/// one UUID are one id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct MessageId(Uuid);
+
+impl MessageId {
+    #[must_use]
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    #[must_use]
+    pub const fn as_uuid(&self) -> &Uuid {
+        &self.0
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Uuid::parse_str(text).map(Self).map_err(|_| InvalidId)
+    }
+}
+
+id_as_text!(MessageId);
 
 /// Whose a session is: the owner's name as the configured token carries it.
 #[derive(
@@ -195,6 +233,25 @@ mod tests {
             "é".repeat(18),
         ] {
             assert_eq!(text.parse::<RunId>(), Err(InvalidId), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_a_messages_id_is_the_same_id() {
+        let uuid = Uuid::from_u128(0x00ab_cdef_1234_5678_9abc_def0_1234_5678);
+        let id = MessageId::from_uuid(uuid);
+        for text in [
+            uuid.to_string(),
+            uuid.to_string().to_uppercase(),
+            uuid.simple().to_string(),
+            uuid.braced().to_string(),
+            uuid.urn().to_string(),
+        ] {
+            assert_eq!(text.parse(), Ok(id), "{text}");
+        }
+        assert_eq!(id.to_string(), uuid.to_string());
+        for text in ["", "nonsense", "00abcdef-1234-5678-9abc-def01234567"] {
+            assert_eq!(text.parse::<MessageId>(), Err(InvalidId), "{text}");
         }
     }
 }

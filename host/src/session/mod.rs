@@ -1,6 +1,7 @@
 //! Sessions and what was said in them, behind [`SessionStore`].
 //!
-//! In reading order: [`ids`] (who is who), [`model`] (what is kept), [`record`]
+//! In reading order: [`ids`] (who is who), [`model`] (what is kept), [`message`] (ids of
+//! messages, and those that wait), [`record`]
 //! (the folded events of a run), [`page`] (reading in pages), [`store`] (the
 //! trait and its errors), [`uploads`] (where uploaded files lie), [`sqlite`] (the
 //! store that is used).
@@ -11,6 +12,7 @@
 //! host that was killed still has what was streamed.
 
 pub mod ids;
+pub mod message;
 pub mod model;
 pub mod page;
 pub mod record;
@@ -18,7 +20,10 @@ pub mod sqlite;
 pub mod store;
 pub mod uploads;
 
-pub use ids::{Epoch, Owner, RunId, SessionId};
+pub use ids::{Epoch, MessageId, Owner, RunId, SessionId};
+pub use message::{
+    KnownMessage, MESSAGE_ID_KEPT_MS, MessageKey, MessageState, NewQueued, SessionQueue,
+};
 pub use model::{
     AssistantTurn, FileRef, ImageData, ImageMeta, Metadata, NewSession, Numbering, Outcome, Run,
     RunFailure, RunStatus, Session, SessionPatch, StateValue, StoredRun, Turn, TurnBody, TwoForms,

@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::ids::{Epoch, Owner, RunId, SessionId};
+use super::ids::{Epoch, MessageId, Owner, RunId, SessionId};
+use super::message::{KnownMessage, MessageKey, NewQueued, SessionQueue};
 use super::model::{
     FileRef, ImageData, NewSession, Numbering, Outcome, Run, RunFailure, RunStatus, Session,
     SessionPatch, StateValue, StoredRun, TwoForms, Upload,
@@ -53,12 +54,41 @@ pub trait SessionStore: Send + Sync + 'static {
     /// the next start.
     async fn delete(&self, owner: &Owner, id: SessionId) -> Result<(), StoreError>;
 
-    /// Saves the user's turn and the run as running, in one transaction.
+    /// Saves the user's turn, the message's id and the run as running, in one
+    /// transaction. A message that waited to become this run leaves the queue.
     ///
     /// A run of the session that still counts as running becomes lost: this
     /// process could not save its end. The numbering is left as it is, since it
     /// goes on in this process's memory.
+    ///
+    /// # Errors
+    /// `KnownMessage` when the message's id is known from another run; nothing
+    /// is saved then.
     async fn begin_run(&self, run: BeginRun) -> Result<BegunRun, StoreError>;
+
+    /// What is known at `now_ms` of a message that was begun or queued in the
+    /// session before. None when it is unknown, or was accepted more than
+    /// [`MESSAGE_ID_KEPT_MS`](super::message::MESSAGE_ID_KEPT_MS) ago.
+    async fn message(
+        &self,
+        id: SessionId,
+        owner: &Owner,
+        message: MessageId,
+        now_ms: u64,
+    ) -> Result<Option<KnownMessage>, StoreError>;
+
+    /// Queues a message, and saves its id, in one transaction.
+    ///
+    /// # Errors
+    /// `KnownMessage` when its id is known, `QueueFull` when there is no room;
+    /// nothing is saved then.
+    async fn enqueue(&self, message: NewQueued) -> Result<(), StoreError>;
+
+    /// The message that waits to become this run; None when none does.
+    async fn queued(&self, run: RunId) -> Result<Option<NewUserTurn>, StoreError>;
+
+    /// All sessions in which messages wait. For the start of the host.
+    async fn queues(&self) -> Result<Vec<SessionQueue>, StoreError>;
 
     /// Appends records to any number of runs in one transaction. Returns the
     /// runs that took none because they are no longer running, or never were.
@@ -169,6 +199,9 @@ pub struct BeginRun {
     /// The position its first event will have.
     pub first_seq: u64,
     pub turn: NewUserTurn,
+    /// The id that its client gave the message. The time it is kept for counts
+    /// from `started_at_ms`, or from when it was queued.
+    pub message: Option<MessageKey>,
 }
 
 /// A user's turn to be saved.
@@ -180,6 +213,15 @@ pub struct NewUserTurn {
     pub user_text: String,
     pub images: Vec<ImageData>,
     pub files: Vec<FileRef>,
+}
+
+impl NewUserTurn {
+    /// Bytes of the text and the images.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let images = self.images.iter().map(|image| image.bytes.len());
+        self.content.len() + images.sum::<usize>()
+    }
 }
 
 /// What a begun run was given.
@@ -264,6 +306,11 @@ pub enum StoreError {
     /// What is stored is not what the caller expected.
     #[error("{0}")]
     Conflict(String),
+    /// A message with this id was accepted before.
+    #[error("the message's id is that of run {} already", .0.run)]
+    KnownMessage(KnownMessage),
+    #[error("too many messages wait in the session")]
+    QueueFull,
     #[error("the disk or the quota is full")]
     Full,
     #[error("the data folder can only be read")]

@@ -4,7 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::session::ids::{Epoch, Owner, RunId, SessionId};
+use crate::session::ids::{Epoch, MessageId, Owner, RunId, SessionId};
 use crate::session::model::RunStatus;
 
 /// A count or position. SQLite's integers are signed; what does not fit is
@@ -103,7 +103,7 @@ macro_rules! id_as_text {
     )* };
 }
 
-id_as_text!(SessionId, RunId);
+id_as_text!(SessionId, RunId, MessageId);
 
 macro_rules! name_as_text {
     ($($name:ty),*) => { $(

@@ -63,6 +63,22 @@ pub(super) fn step(conn: &Connection, session: i64) -> Result<bool, Fault> {
             ROWS,
         ),
         (
+            "DELETE FROM queue_images WHERE key IN (SELECT queue_images.key FROM queue
+                 JOIN queue_images ON queue_images.message = queue.key
+                 WHERE queue.session = ?1 LIMIT ?2)",
+            IMAGES,
+        ),
+        (
+            "DELETE FROM queue WHERE key IN
+                 (SELECT key FROM queue WHERE session = ?1 LIMIT ?2)",
+            ROWS,
+        ),
+        (
+            "DELETE FROM messages WHERE key IN
+                 (SELECT key FROM messages WHERE session = ?1 LIMIT ?2)",
+            ROWS,
+        ),
+        (
             "DELETE FROM state WHERE key IN
                  (SELECT key FROM state WHERE session = ?1 LIMIT ?2)",
             ROWS,

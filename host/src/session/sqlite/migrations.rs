@@ -11,6 +11,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_record_numbers.sql"),
     include_str!("migrations/0003_epochs.sql"),
+    include_str!("migrations/0004_messages.sql"),
 ];
 
 /// Why a file could not be brought to the present schema.

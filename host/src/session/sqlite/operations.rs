@@ -7,15 +7,20 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::records::Form;
-use super::{SqliteStore, deletion, history, lost, records, runs, sessions, state, uploads};
-use crate::session::ids::{Owner, RunId, SessionId};
+use super::{
+    SqliteStore, deletion, history, lost, messages, queue, records, runs, sessions, state, uploads,
+};
+use crate::session::ids::{MessageId, Owner, RunId, SessionId};
+use crate::session::message::{KnownMessage, NewQueued, SessionQueue};
 use crate::session::model::{
     FileRef, ImageData, NewSession, Numbering, Run, Session, SessionPatch, StateValue, StoredRun,
     Upload,
 };
 use crate::session::page::{Page, PageRequest, TurnPage, TurnPageRequest};
 use crate::session::record::{NumberedRecords, RunRecords};
-use crate::session::store::{BeginRun, BegunRun, FinishRun, LostRun, SessionStore, StoreError};
+use crate::session::store::{
+    BeginRun, BegunRun, FinishRun, LostRun, NewUserTurn, SessionStore, StoreError,
+};
 
 #[async_trait]
 impl SessionStore for SqliteStore {
@@ -72,13 +77,48 @@ impl SessionStore for SqliteStore {
     }
 
     async fn begin_run(&self, begin: BeginRun) -> Result<BegunRun, StoreError> {
-        let images = begin.turn.images.iter().map(|image| image.bytes.len());
-        let bytes = begin.turn.content.len() + images.sum::<usize>();
+        let bytes = begin.turn.bytes();
         self.writer
             .call("save a run's begin", bytes, move |conn| {
                 runs::begin(conn, &begin)
             })
             .await
+    }
+
+    async fn message(
+        &self,
+        id: SessionId,
+        owner: &Owner,
+        message: MessageId,
+        now_ms: u64,
+    ) -> Result<Option<KnownMessage>, StoreError> {
+        let of = owner.clone();
+        self.read_session(
+            "look for a message",
+            Some(owner),
+            id,
+            move |conn, session| messages::find(conn, session, &of, message, now_ms),
+        )
+        .await
+    }
+
+    async fn enqueue(&self, message: NewQueued) -> Result<(), StoreError> {
+        let bytes = message.turn.bytes();
+        self.writer
+            .call("queue a message", bytes, move |conn| {
+                queue::insert(conn, &message)
+            })
+            .await
+    }
+
+    async fn queued(&self, run: RunId) -> Result<Option<NewUserTurn>, StoreError> {
+        self.readers
+            .call("read a queued message", move |conn| queue::read(conn, run))
+            .await
+    }
+
+    async fn queues(&self) -> Result<Vec<SessionQueue>, StoreError> {
+        self.readers.call("list queued messages", queue::list).await
     }
 
     async fn append_records(&self, runs: Vec<RunRecords>) -> Result<Vec<RunId>, StoreError> {

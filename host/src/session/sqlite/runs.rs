@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::columns::{Count, Json};
 use super::fault::Fault;
 use super::records::Form;
-use super::{lost, records, state};
+use super::{lost, messages, queue, records, state};
 use crate::session::ids::RunId;
 use crate::session::model::{Outcome, Run, RunFailure, RunStatus, StoredRun, TwoForms};
 use crate::session::page::{MAX_PAGE, Page, PageRequest};
@@ -19,6 +19,10 @@ pub(super) fn begin(conn: &Connection, begin: &BeginRun) -> Result<BegunRun, Fau
         .query_row([begin.session], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?
         .ok_or(Fault::not_found(Entity::Session))?;
+    if let Some(message) = &begin.message {
+        messages::insert(conn, session, message, begin.run, begin.started_at_ms)?;
+    }
+    queue::remove(conn, session, begin.run)?;
     let (user_turn, assistant_turn) = (turns.0 + 1, turns.0 + 2);
     conn.prepare_cached(
         "UPDATE sessions SET turns = ?2, epoch = ?3, last_seq = ?4, clean = 0, updated_at_ms = ?5

@@ -8,8 +8,17 @@ use crate::session::{
     Entity, FileRef, ImageData, PageRequest, StatePut, StoreError, TurnPageRequest,
 };
 
-const TABLES: [&str; 7] = [
-    "sessions", "runs", "turns", "images", "records", "state", "uploads",
+const TABLES: [&str; 10] = [
+    "sessions",
+    "runs",
+    "turns",
+    "images",
+    "records",
+    "state",
+    "uploads",
+    "messages",
+    "queue",
+    "queue_images",
 ];
 
 /// A session with rows in every table and a file in its folder.
@@ -39,6 +48,16 @@ async fn full_session(store: &SqliteStore) -> SessionId {
         version: 1,
     }];
     store.finish_run(end).await.unwrap();
+    let mut waiting = queued(session, "wait");
+    waiting.message = Some(message(1, 1));
+    waiting.turn.images = vec![
+        ImageData {
+            media_type: "image/png".into(),
+            bytes: Bytes::from_static(b"png"),
+        };
+        10
+    ];
+    store.enqueue(waiting).await.unwrap();
     let folder = store.upload_folders().create(session).unwrap();
     let path = folder.join("a.txt");
     std::fs::write(&path, "a").unwrap();
@@ -110,6 +129,8 @@ async fn a_deletion_that_was_interrupted_is_completed_by_the_next_start() {
         store.finish_run(finish(running.run, "late")).await,
         Err(StoreError::NotFound(Entity::Run))
     ));
+    assert_eq!(store.queues().await.unwrap(), []);
+    assert!(store.enqueue(queued(gone, "late")).await.is_err());
     assert_eq!(count(&store, "sessions").await, 1);
     store.close().await.unwrap();
     drop(store);

@@ -5,9 +5,11 @@ mod deleting;
 mod group_commit;
 mod history;
 mod latest;
+mod messages;
 mod numbering;
 mod opening;
 mod paging;
+mod queue;
 mod recovery;
 mod runs;
 mod sessions;
@@ -22,9 +24,9 @@ use tokio::sync::oneshot;
 
 use super::{SqliteOptions, SqliteStore};
 use crate::session::{
-    AssistantTurn, BeginRun, Epoch, FinishRun, Forms, NewSession, NewUserTurn, NumberedRecords,
-    Numbering, Outcome, Owner, RunId, RunRecords, RunStatus, Session, SessionId, SessionStore,
-    StoredRecord, Turn, TurnBody, UserTurn,
+    AssistantTurn, BeginRun, Epoch, FinishRun, Forms, MessageId, MessageKey, NewQueued, NewSession,
+    NewUserTurn, NumberedRecords, Numbering, Outcome, Owner, RunId, RunRecords, RunStatus, Session,
+    SessionId, SessionStore, StoredRecord, Turn, TurnBody, UserTurn,
 };
 
 async fn open(folder: &Path) -> SqliteStore {
@@ -58,6 +60,33 @@ fn begin(session: SessionId, text: &str) -> BeginRun {
             user_text: text.into(),
             ..NewUserTurn::default()
         },
+        message: None,
+    }
+}
+
+/// A message's id, with the digest of its content.
+fn message(id: u128, content: u8) -> MessageKey {
+    MessageKey {
+        owner: owner(),
+        id: message_id(id),
+        digest: [content; 32],
+    }
+}
+
+fn message_id(id: u128) -> MessageId {
+    MessageId::from_uuid(uuid::Uuid::from_u128(id))
+}
+
+/// A message for the end of a queue of two.
+fn queued(session: SessionId, text: &str) -> NewQueued {
+    NewQueued {
+        session,
+        run: RunId::new(),
+        at_head: false,
+        created_at_ms: 1_000,
+        turn: begin(session, text).turn,
+        message: None,
+        limit: 2,
     }
 }
 

@@ -79,6 +79,7 @@ async fn another_owners_session_does_not_exist() {
         is_unknown_session(store.update(&ben, id, SessionPatch::default()).await);
         is_unknown_session(store.delete(&ben, id).await);
         is_unknown_session(store.history(&ben, id, newest()).await);
+        is_unknown_session(store.message(id, &ben, message_id(1), 1).await);
         is_unknown_session(store.runs(&ben, id, first()).await);
         is_unknown_session(store.uploads(&ben, id).await);
         is_unknown_session(store.add_upload(&ben, id, file.clone(), 1).await);
@@ -96,6 +97,7 @@ async fn calls_for_a_session_that_is_not_there_say_so() {
     is_unknown_session(store.previous_data(id, "echo").await);
     is_unknown_session(store.state_get(id, "echo", "k").await);
     is_unknown_session(store.numbering(id).await);
+    is_unknown_session(store.enqueue(queued(id, "hi")).await);
     is_unknown_session(store.latest_run(id, 1000).await);
 }
 
