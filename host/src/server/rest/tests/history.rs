@@ -202,3 +202,46 @@ async fn the_answer_of_a_run_in_progress_is_left_out() {
     );
     api.end().await;
 }
+
+#[tokio::test]
+async fn history_says_up_to_which_position_it_is_complete() {
+    let api = Api::start("").await;
+    let id = api.session().await;
+    let history = async || {
+        let path = format!("/sessions/{id}/messages");
+        api.get(&path).await.expect(200)
+    };
+    let latest_run = async || {
+        let runs = api.get(&format!("/sessions/{id}/runs")).await.expect(200);
+        runs["runs"][0].clone()
+    };
+    let empty = history().await;
+    assert!(empty["epoch"].is_string());
+    assert_eq!(empty["last_seq"], 0);
+
+    api.run(id, text("one two")).await;
+    let complete = history().await;
+    assert_eq!(complete["epoch"], empty["epoch"]);
+    assert_eq!(complete["last_seq"], latest_run().await["last_seq"]);
+
+    // While a run is in progress, what it streams comes after the history.
+    let cursor = api.begin(id, script(json!([{"wait_stop": 600}]))).await;
+    let during = history().await;
+    assert_eq!(during["messages"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        (&during["epoch"], &during["last_seq"]),
+        (&complete["epoch"], &complete["last_seq"])
+    );
+    let first_seq = latest_run().await["first_seq"].as_u64().unwrap();
+    assert_eq!(during["last_seq"], first_seq - 1);
+
+    let stop = format!("/sessions/{id}/stop");
+    api.call("POST", &stop, None).await.expect(200);
+    to_the_end(cursor).await;
+    let after = history().await;
+    assert_eq!(after["messages"].as_array().unwrap().len(), 4);
+    assert_eq!(after["epoch"], complete["epoch"]);
+    assert_eq!(after["last_seq"], latest_run().await["last_seq"]);
+    assert!(after["last_seq"].as_u64().unwrap() > first_seq);
+    api.end().await;
+}
