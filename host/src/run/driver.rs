@@ -309,6 +309,9 @@ async fn finish(
         tool_calls = numbers.tool_call_count,
         "run ends"
     );
+    if let count @ 2.. = live.refused() {
+        tracing::warn!(run = %live.control.id, agent = order.agent.name(), count, "events were refused");
+    }
     let mut state = order.session.state();
     live.log.finish(&live.span, [last]);
     order.session.slot.enter(&mut state, Phase::Idle);

@@ -35,6 +35,7 @@ pub struct LiveRun {
     /// All mappers, for a fault of which it is not known whose it is.
     mapper_names: String,
     tool_calls: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl LiveRun {
@@ -56,7 +57,13 @@ impl LiveRun {
             mappers,
             mapper_names,
             tool_calls: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         }
+    }
+
+    /// Events so far that were refused to whoever emitted them.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// `tool_call` events so far, those of subagents included.
@@ -74,19 +81,17 @@ impl LiveRun {
     pub fn emit(&self, event: EventRef<'_>, agent: Option<&str>, slow: &Notify) -> Answer {
         let bytes = event.text.len() + event.json.len() + event.name.len() + event.id.len();
         if bytes > self.settings.event_bytes {
-            tracing::warn!(
-                run = %self.control.id,
-                kind = event.kind,
-                bytes,
-                limit = self.settings.event_bytes,
-                "event refused: over limits.event_bytes"
-            );
+            let limit = self.settings.event_bytes;
+            self.note_refused(format_args!(
+                "`{}` of {bytes} bytes is over limits.event_bytes, {limit}",
+                event.name
+            ));
             return Answer::TooLarge;
         }
         let read = match incoming::read(event, agent, self.settings.json_depth) {
             Ok(read) => read,
             Err(fault) => {
-                tracing::warn!(run = %self.control.id, %fault, "event refused");
+                self.note_refused(format_args!("{fault}"));
                 return Answer::Invalid;
             }
         };
@@ -95,6 +100,13 @@ impl LiveRun {
             None => self.append(read, Form::AsEmitted),
         };
         self.answer(appended, slow)
+    }
+
+    /// Tells the log of the first one; the others are counted, for an agent could fill the log with them.
+    fn note_refused(&self, fault: std::fmt::Arguments<'_>) {
+        if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(run = %self.control.id, %fault, "event refused; others of this run will be counted only");
+        }
     }
 
     /// Takes an event that the host itself makes for a run, such as those around a tool call. Returns early when
