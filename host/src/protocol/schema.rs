@@ -78,14 +78,19 @@ fn custom_event() -> Value {
         &kinds::FUTURE_TYPES,
     ]
     .concat();
+    // What no custom event has, the schema refuses: a host that let it through would be at fault.
+    let keys = kinds::RESERVED_KEYS
+        .iter()
+        .map(|key| json!({ "required": [key] }));
     json!({
         "title": "custom event",
-        "description": "An event of the agent's own: any other type, with any fields. \
+        "description": "An event of the agent's own: any other type, with any fields but `seq`, `run_id` and `epoch`. \
             A client that does not know the type ignores it.",
         "type": "object",
         "properties": {
             "type": {"type": "string", "minLength": 1, "not": {"enum": reserved}}
         },
+        "not": {"anyOf": keys.collect::<Vec<_>>()},
         "required": ["type"],
         "examples": [{"type": "citation", "url": "https://example.org/", "title": "Example"}]
     })
