@@ -1,7 +1,7 @@
 //! What agents keep of a session, while a run changes it.
 //!
-//! Reads come from the store once and are then answered from here; writes stay here and are saved in the same
-//! transaction as the run's outcome, so a run that is lost leaves no half-changed state.
+//! Writes stay here and are saved in the same transaction as the run's outcome, so a run that is lost leaves no
+//! half-changed state. What a run has not written is read from the store, where nobody else changes it meanwhile.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,10 @@ pub(super) const MAX_STATE_BYTES: usize = 1024 * 1024;
 /// The most keys that the agents of one run may write.
 const MAX_KEYS: usize = 256;
 
+/// The most that all values which the agents of one run write may take, in bytes of JSON: they stay in memory until
+/// the run ends.
+const MAX_TOTAL_BYTES: usize = 4 * 1024 * 1024;
+
 #[derive(Debug, Default)]
 pub(super) struct RunState {
     entries: Mutex<HashMap<(String, String), Entry>>,
@@ -31,6 +35,8 @@ struct Entry {
     version: u64,
     /// The version that was found; what is saved must still be it.
     found: u64,
+    /// Of the value as JSON.
+    bytes: usize,
 }
 
 impl RunState {
@@ -38,6 +44,7 @@ impl RunState {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The value as it is now for this run.
     async fn load(
         &self,
         store: &dyn SessionStore,
@@ -55,17 +62,12 @@ impl RunState {
             .map_err(|error| store_failed(&error))?;
         let (value, version) =
             stored.map_or((Value::Null, 0), |stored| (stored.value, stored.version));
-        let entry = Entry {
+        Ok(Entry {
             value,
             version,
             found: version,
-        };
-        let mut entries = self.entries();
-        if entries.len() >= MAX_KEYS && !entries.contains_key(&name) {
-            let text = format!("a run may use at most {MAX_KEYS} keys");
-            return Err(ServiceFailure::failed(ServiceErrorCode::TooLarge, text));
-        }
-        Ok(entries.entry(name).or_insert(entry).clone())
+            bytes: 0,
+        })
     }
 
     pub(super) async fn get(
@@ -93,38 +95,46 @@ impl RunState {
             let text = format!("the value takes {bytes} bytes; at most {MAX_STATE_BYTES} are kept");
             return Err(ServiceFailure::failed(ServiceErrorCode::TooLarge, text));
         }
-        self.load(store, session, agent, &put.key).await?;
+        let loaded = self.load(store, session, agent, &put.key).await?;
+        let name = (agent.to_owned(), put.key);
         let mut entries = self.entries();
-        let Some(entry) = entries.get_mut(&(agent.to_owned(), put.key.clone())) else {
-            return Err(ServiceFailure::failed(
-                ServiceErrorCode::Internal,
-                "the entry is gone",
-            ));
-        };
+        // Another request may have written it meanwhile.
+        let present = entries.get(&name).unwrap_or(&loaded);
         if let Some(expected) = put
             .expected_version
-            .filter(|expected| *expected != entry.version)
+            .filter(|expected| *expected != present.version)
         {
             let text = format!(
                 "`{}` is at version {}, not {expected}",
-                put.key, entry.version
+                name.1, present.version
             );
             return Err(ServiceFailure::failed(ServiceErrorCode::Conflict, text));
         }
-        entry.value = put.value;
-        entry.version += 1;
+        if entries.len() >= MAX_KEYS && !entries.contains_key(&name) {
+            let text = format!("a run may write at most {MAX_KEYS} keys");
+            return Err(ServiceFailure::failed(ServiceErrorCode::TooLarge, text));
+        }
+        let others: usize = entries.values().map(|entry| entry.bytes).sum();
+        if others - present.bytes + bytes > MAX_TOTAL_BYTES {
+            let text = format!("a run may write at most {MAX_TOTAL_BYTES} bytes in all");
+            return Err(ServiceFailure::failed(ServiceErrorCode::TooLarge, text));
+        }
+        let entry = Entry {
+            value: put.value,
+            version: present.version + 1,
+            found: present.found,
+            bytes,
+        };
         let mut answer = service::StatePutAnswer::default();
         answer.version = entry.version;
+        entries.insert(name, entry);
         Ok(answer)
     }
 
     /// What was written, to be saved.
     pub(super) fn puts(&self) -> Vec<StatePut> {
-        let entries = self.entries();
-        let written = entries
+        self.entries()
             .iter()
-            .filter(|(_, entry)| entry.version != entry.found);
-        written
             .map(|((agent, key), entry)| StatePut {
                 agent: agent.clone(),
                 key: key.clone(),
@@ -133,5 +143,49 @@ impl RunState {
                 version: entry.version,
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{NewSession, Owner, SqliteOptions, SqliteStore};
+
+    #[tokio::test]
+    async fn what_a_run_writes_is_bounded_in_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(SqliteOptions::new(folder.path()))
+            .await
+            .unwrap();
+        let new = NewSession::of(Owner::local());
+        let session = store.create(new).await.unwrap().id;
+        let state = RunState::default();
+        let put = async |key: &str, bytes: usize| {
+            let mut put = service::StatePut::default();
+            // Two for the quotes.
+            (put.key, put.value) = (key.to_owned(), "x".repeat(bytes - 2).into());
+            let put = state.put(&store, session, "echo", put).await;
+            match put {
+                Ok(answer) => Ok(answer.version),
+                Err(ServiceFailure::Failed(failure)) => Err(failure.code),
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        let too_large = Err(ServiceErrorCode::TooLarge.as_str().to_owned());
+        assert_eq!(put("a", MAX_STATE_BYTES + 1).await, too_large.clone());
+        for key in ["a", "b", "c", "d"] {
+            assert_eq!(put(key, MAX_STATE_BYTES).await, Ok(1));
+        }
+        assert_eq!(put("e", 3).await, too_large.clone());
+        // In place of another value there is room.
+        assert_eq!(put("a", MAX_STATE_BYTES).await, Ok(2));
+        assert_eq!(put("a", 10).await, Ok(3));
+        assert_eq!(put("e", MAX_STATE_BYTES - 10).await, Ok(1));
+        assert_eq!(put("f", 3).await, too_large.clone());
+        assert_eq!(state.puts().len(), 5);
+        // Reading makes nothing to be saved.
+        state.get(&store, session, "echo", "g").await.unwrap();
+        assert_eq!(state.puts().len(), 5);
+        store.close().await.unwrap();
     }
 }
