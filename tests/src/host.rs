@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roundhouse_host::config::{Config, Loader};
-use roundhouse_host::server::{self, Host};
+use roundhouse_host::server::{self, Host, Patience};
 use roundhouse_host::session::{Owner, PageRequest, Run, SessionId, Turn, TurnPageRequest};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -46,7 +46,7 @@ pub struct TestHost {
     rest: Rest,
     folder: tempfile::TempDir,
     end: Option<oneshot::Sender<()>>,
-    serving: Option<JoinHandle<std::io::Result<()>>>,
+    serving: Option<JoinHandle<()>>,
 }
 
 impl TestHost {
@@ -72,6 +72,19 @@ impl TestHost {
         Self::in_folder(folder, toml, Duration::ZERO).await
     }
 
+    /// Starts a host that waits no longer than this for its clients.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn with_patience(toml: &str, patience: Patience) -> Self {
+        let folder = match tempfile::tempdir() {
+            Ok(folder) => folder,
+            Err(error) => panic!("no folder for the test: {error}"),
+        };
+        Self::begin(folder, toml, Duration::ZERO, patience).await
+    }
+
     /// Starts a host whose runs get this long to end when it is shut down.
     ///
     /// # Panics
@@ -91,6 +104,15 @@ impl TestHost {
     ///
     /// When it does not start.
     pub async fn in_folder(folder: tempfile::TempDir, toml: &str, drain: Duration) -> Self {
+        Self::begin(folder, toml, drain, Patience::default()).await
+    }
+
+    async fn begin(
+        folder: tempfile::TempDir,
+        toml: &str,
+        drain: Duration,
+        patience: Patience,
+    ) -> Self {
         let config = config(folder.path(), toml);
         let listener = match TcpListener::bind("127.0.0.1:0").await {
             Ok(listener) => listener,
@@ -105,7 +127,7 @@ impl TestHost {
             Err(error) => panic!("the host does not start: {error}"),
         };
         let (end, ended) = oneshot::channel::<()>();
-        let serving = tokio::spawn(server::serve(
+        let serving = tokio::spawn(server::serve_with(
             Arc::clone(&host),
             listener,
             async move {
@@ -113,6 +135,7 @@ impl TestHost {
                 let _ = ended.await;
             },
             drain,
+            patience,
         ));
         Self {
             host,
@@ -317,8 +340,7 @@ impl TestHost {
             return;
         };
         match soon("shutting the host down", serving).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => panic!("the host did not end in order: {error}"),
+            Ok(()) => {}
             Err(error) => panic!("the host did not end in order: {error}"),
         }
         assert_eq!(self.host.registry.running(), 0, "runs are left");

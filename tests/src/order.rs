@@ -33,7 +33,8 @@ impl Order {
             (Self::Replay(left), kind) if left > 0 && is_event(kind) => Self::Replay(left - 1),
             (Self::Replay(left), _) => return Err(format!("inside a replay, {left} to come")),
             (Self::Attached, "heartbeat") => Self::Live { attached: true },
-            (before @ (Self::Idle | Self::Live { .. }), "heartbeat") => before,
+            // Before anything else: a run that was about to begin is waited for.
+            (before @ (Self::Connected | Self::Idle | Self::Live { .. }), "heartbeat") => before,
             (Self::Connected, "session_sync") | (Self::Ended, "session_sync") => Self::Idle,
             (Self::Connected, "stream_start") => Self::Attached,
             (Self::Idle, "stream_start") => Self::Live { attached: false },

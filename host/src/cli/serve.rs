@@ -50,7 +50,7 @@ async fn serve(config: crate::config::Config, files: &str) -> anyhow::Result<()>
         env!("CARGO_PKG_VERSION"),
         agents.join(", ")
     );
-    server::serve(host, listener, signals.asked_to_end(), DRAIN).await?;
+    server::serve(host, listener, signals.asked_to_end(), DRAIN).await;
     tracing::info!("ended");
     Ok(())
 }

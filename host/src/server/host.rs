@@ -75,6 +75,9 @@ pub struct Host {
     pub closing: CancellationToken,
     /// Every connection's task.
     pub connections: TaskTracker,
+    /// What has to come to its end although nobody may wait for it: deletions, uploads being put in their place,
+    /// the closes of refused connections.
+    pub errands: TaskTracker,
     recording: CancellationToken,
     background: TaskTracker,
 }
@@ -139,6 +142,7 @@ impl Host {
             registry,
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
+            errands: TaskTracker::new(),
             recording,
             background,
         }))
@@ -156,6 +160,8 @@ impl Host {
         self.closing.cancel();
         self.connections.close();
         self.connections.wait().await;
+        self.errands.close();
+        self.errands.wait().await;
         self.recording.cancel();
         self.background.close();
         self.background.wait().await;

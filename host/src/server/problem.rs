@@ -74,6 +74,8 @@ problem_kinds! {
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "Body too large";
     /// A file is over the limit. `limit` is the most that a file may have, in bytes.
     FileTooLarge = "file-too-large", PAYLOAD_TOO_LARGE, "File too large";
+    /// The path is a WebSocket's, and the request does not ask for one as it should (RFC 6455).
+    UpgradeRequired = "upgrade-required", UPGRADE_REQUIRED, "Upgrade required";
     /// The body has another media type than the one that is needed.
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
     /// The body is readable, but not what it must be. `pointer` says which of its values is at fault.
@@ -174,6 +176,17 @@ impl Problem {
         let mut problem = Self::new(ProblemKind::Internal, "the host failed; its log says why");
         problem.document.instance = Some(incident.urn().to_string());
         problem
+    }
+
+    /// A request for a WebSocket that is none; `fault` says why.
+    #[must_use]
+    pub fn upgrade_required(fault: &impl std::fmt::Display) -> Self {
+        Self::new(ProblemKind::UpgradeRequired, fault.to_string())
+            .header(header::UPGRADE, HeaderValue::from_static("websocket"))
+            .header(
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static("13"),
+            )
     }
 
     /// Adds where in the body the fault is.

@@ -1,26 +1,31 @@
-//! One WebSocket: its reader, its writer, its timers. What is said on it is [`Connection`]'s.
+//! One WebSocket: who may have one, its reader and its timers. What is said on it is [`Connection`]'s, how it is
+//! written [`Link`]'s.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use bytes::Bytes;
-use futures_util::SinkExt;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::sleep_until;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tungstenite::error::CapacityError;
 
 use super::auth::{self, BEARER_PROTOCOL};
 use super::host::Host;
+use super::link::Link;
 use super::origin;
+use super::problem::Problem;
+use super::wire::Wire;
 use crate::config::Config;
 use crate::connection::{ClientFrame, Connection, ConnectionContext, ConnectionLimits};
 use crate::guard::ImageLimits;
+use crate::protocol::CloseCode;
 use crate::protocol::server::ControlFrame;
-use crate::protocol::{CloseCode, errors};
 use crate::run::SessionHandle;
 use crate::session::{Owner, SessionId, StoreError};
 
@@ -30,34 +35,27 @@ const READ_BUFFER: usize = 2 * 1024;
 /// How much is collected before it is written, in bytes.
 const WRITE_BUFFER: usize = 16 * 1024;
 
-/// How long one write may stall before the client counts as too slow (fixed by the wire contract).
-const WRITE_STALL: Duration = Duration::from_secs(30);
-
-/// How much is written under one such bound, in bytes.
-const WRITE_PIECE: usize = 256 * 1024;
-
-/// How long the other side may take to answer a close.
-const CLOSE_WAIT: Duration = Duration::from_secs(2);
-
 /// When a client that is sent away should come back.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// `GET /ws/sessions/{session_id}`. Every refusal completes the upgrade first, since a browser cannot see an
 /// HTTP status.
-pub async fn upgrade(
+pub(super) async fn upgrade(
     State(host): State<Arc<Host>>,
     session: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
-) -> Response {
+    Extension(wire): Extension<Wire>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|rejection| Problem::upgrade_required(&rejection))?;
     let in_force = host.in_force();
     let limit = in_force.config.limits.frame_bytes;
-    // Taken before it is counted, so that of many who come at the same moment no more get in than may.
-    let token = host.connections.token();
+    // One that is refused is no connection, but is waited for like one.
+    let refusing = host.errands.token();
     // What is no text is the id of nothing.
     let session = session.map_or_else(|_| String::new(), |Path(session)| session);
     let admitted = admit(&host, &in_force.config, &session, &headers).await;
-    upgrade
+    Ok(upgrade
         .protocols([BEARER_PROTOCOL])
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
@@ -66,16 +64,19 @@ pub async fn upgrade(
         .max_frame_size(limit.saturating_mul(2))
         .max_message_size(limit.saturating_mul(2))
         .on_upgrade(move |socket| async move {
-            let mut link = Link::new(socket);
-            let close = match admitted {
-                Ok(admitted) => converse(&mut link, &host, admitted).await,
-                Err(close) => Some(close),
+            let mut link = Link::new(socket, wire, host.closing.clone());
+            let (close, token) = match admitted {
+                Ok((admitted, token)) => {
+                    drop(refusing);
+                    (converse(&mut link, &host, admitted).await, token)
+                }
+                Err(close) => (Some(close), refusing),
             };
             if let Some(close) = close {
                 link.close(close).await;
             }
             drop(token);
-        })
+        }))
 }
 
 struct Admitted {
@@ -83,12 +84,13 @@ struct Admitted {
     session: SessionHandle,
 }
 
+/// Who may in gets a token that makes it a connection.
 async fn admit(
     host: &Host,
     config: &Config,
     session: &str,
     headers: &HeaderMap,
-) -> Result<Admitted, CloseCode> {
+) -> Result<(Admitted, TaskTrackerToken), CloseCode> {
     if !origin::is_allowed(config, headers) {
         return Err(CloseCode::NotAllowed);
     }
@@ -97,6 +99,8 @@ async fn admit(
     if host.closing.is_cancelled() || host.connections.is_closed() {
         return Err(CloseCode::Draining { retry: RETRY });
     }
+    // Taken before it is counted, so that of many who come at the same moment no more get in than may.
+    let token = host.connections.token();
     if host.connections.len() > config.server.max_connections {
         return Err(CloseCode::TooManyConnections);
     }
@@ -104,7 +108,7 @@ async fn admit(
     // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
     let session = host.registry.open(id);
     match host.store.get(&owner, id).await {
-        Ok(_) => Ok(Admitted { owner, session }),
+        Ok(_) => Ok((Admitted { owner, session }, token)),
         Err(StoreError::NotFound(_)) => Err(CloseCode::SessionNotFound),
         Err(error) => {
             // The session may well exist: the client is not to forget it.
@@ -127,7 +131,12 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
     let (heartbeat, frame_bytes) = (config.heartbeat.interval, config.limits.frame_bytes);
     drop(in_force);
     let mut out = Vec::new();
-    let mut connection = Connection::open(context, admitted.session, &mut out).await;
+    // A run that is about to begin is waited for.
+    let opening = Connection::open(context, admitted.session, &mut out);
+    let mut connection = match link.while_beating(heartbeat, opening).await {
+        Ok(connection) => connection,
+        Err(end) => return end,
+    };
     loop {
         if let Err(end) = link.write(&mut out).await {
             return end;
@@ -217,132 +226,4 @@ fn is_too_large(error: &axum::Error) -> bool {
         source = error.source();
     }
     false
-}
-
-/// The writing side of a socket.
-struct Link {
-    socket: WebSocket,
-    last_sent: Instant,
-    /// Not after a frame whose header alone was read.
-    is_readable: bool,
-}
-
-impl Link {
-    fn new(socket: WebSocket) -> Self {
-        Self {
-            socket,
-            last_sent: Instant::now(),
-            is_readable: true,
-        }
-    }
-
-    /// Writes all frames and flushes once. `Err` holds what to close with, if the client can still be told.
-    async fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Option<CloseCode>> {
-        if frames.is_empty() {
-            return Ok(());
-        }
-        let mut frames = frames.drain(..).peekable();
-        while frames.peek().is_some() {
-            let piece = async {
-                let mut bytes = 0;
-                while bytes < WRITE_PIECE
-                    && let Some(frame) = frames.next()
-                {
-                    bytes += frame.len();
-                    let text = Utf8Bytes::try_from(frame).map_err(axum::Error::new)?;
-                    self.socket.feed(Message::Text(text)).await?;
-                }
-                self.socket.flush().await
-            };
-            match timeout(WRITE_STALL, piece).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "connection lost");
-                    return Err(None);
-                }
-                Err(_) => return Err(Some(CloseCode::TooSlow)),
-            }
-        }
-        drop(frames);
-        self.last_sent = Instant::now();
-        Ok(())
-    }
-
-    /// Waits for `work` and sends heartbeats meanwhile: a message may take long to be looked at and saved, and the
-    /// connection must not seem dead for it.
-    async fn while_beating<T>(
-        &mut self,
-        heartbeat: Duration,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Option<CloseCode>> {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                // After a heartbeat the work goes on where it was.
-                done = &mut work => return Ok(done),
-                () = sleep_until(self.last_sent + heartbeat) => {
-                    self.write(&mut vec![ControlFrame::Heartbeat.frame_v1()]).await?;
-                }
-            }
-        }
-    }
-
-    /// Writes what the run has left for the client, then answers `close`.
-    async fn finish(
-        &mut self,
-        connection: &mut Connection,
-        mut out: Vec<Bytes>,
-        close: CloseCode,
-    ) -> Option<CloseCode> {
-        loop {
-            match connection.pump(&mut out).await {
-                Ok(more) => {
-                    if let Err(end) = self.write(&mut out).await {
-                        return end;
-                    }
-                    if !more {
-                        return Some(close);
-                    }
-                }
-                Err(_) => return Some(CloseCode::TooSlow),
-            }
-        }
-    }
-
-    async fn too_large(&mut self, limit: usize) -> Option<CloseCode> {
-        let answer = ControlFrame::Error {
-            message: errors::frame_too_large(limit),
-        };
-        let mut out = vec![answer.frame_v1()];
-        match self.write(&mut out).await {
-            Ok(()) => Some(CloseCode::FrameTooLarge),
-            Err(end) => end,
-        }
-    }
-
-    /// Answers the client's close. The library has made the answer and writes it with the next read.
-    async fn answer_close(&mut self) {
-        // A client that is gone needs no answer.
-        let _ = timeout(CLOSE_WAIT, self.socket.recv()).await;
-    }
-
-    /// Closes, and gives the client a moment to read what it was sent before the connection goes.
-    async fn close(&mut self, close: CloseCode) {
-        let frame = CloseFrame {
-            code: close.code(),
-            reason: Utf8Bytes::from(close.reason().as_ref()),
-        };
-        let closing = async {
-            self.socket.send(Message::Close(Some(frame))).await?;
-            if !self.is_readable {
-                // Ending the connection with something unread in it resets it, which may cost the client what it
-                // has not read yet.
-                std::future::pending::<()>().await;
-            }
-            while let Some(Ok(_)) = self.socket.recv().await {}
-            Ok::<(), axum::Error>(())
-        };
-        // A client that does not answer, or is gone, needs no more care.
-        let _ = timeout(CLOSE_WAIT, closing).await;
-    }
 }

@@ -132,7 +132,7 @@ async fn receive_and_place(
     }
     let received = form.receive(&folder, limit).await?;
     // Goes on when the client does not wait: a file with its own name is to be listed as well.
-    let placing = host.connections.spawn(place_all(
+    let placing = host.errands.spawn(place_all(
         Arc::clone(host),
         owner.clone(),
         id,

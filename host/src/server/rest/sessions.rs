@@ -284,7 +284,7 @@ async fn delete(
     host.store.get(&owner, id).await?;
     // Goes on when the client does not wait: a session that was ended in memory has to be deleted as well.
     let deletion = host
-        .connections
+        .errands
         .spawn(end_and_delete(Arc::clone(&host), owner, id));
     deletion
         .await

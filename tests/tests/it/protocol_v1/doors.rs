@@ -1,7 +1,13 @@
 //! Who may connect: tokens, owners, origins, and how many.
 
-use roundhouse_tests::{Client, Close, Rest, TestHost, text_of, until};
+use std::time::Duration;
+
+use roundhouse_host::server::Patience;
+use roundhouse_host::session::SessionId;
+use roundhouse_tests::{Client, Close, Rest, TestHost, soon, text_of, until};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Two owners; the tokens are "one" and "two".
 const TOKENS: &str = r#"
@@ -28,6 +34,10 @@ fn close(code: u16, reason: &str) -> Close {
 
 async fn works(mut client: Client) {
     client.expect_kind("session_sync").await;
+    works_on(client).await;
+}
+
+async fn works_on(mut client: Client) {
     assert_eq!(text_of(&client.run("may").await), "may ");
     client.close().await;
 }
@@ -153,4 +163,50 @@ async fn there_are_no_more_connections_than_configured() {
     until("one has left", || host.host().connections.len() == 1).await;
     let third = host.idle(session).await;
     host.shut_down([second, third]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_refused_take_nobodys_place() {
+    let host = TestHost::with("server.max_connections = 1").await;
+    let session = host.session().await;
+    let mut refused = Vec::new();
+    for _ in 0..5 {
+        refused.push(host.connect(SessionId::new()).await);
+    }
+    // Their closes are still waited for.
+    let admitted = host.idle(session).await;
+    for client in &mut refused {
+        assert_eq!(client.closed().await, close(4004, "Session not found"));
+    }
+    host.shut_down([admitted]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_comes_is_not_waited_for() {
+    let patience = Patience {
+        head: Duration::from_millis(300),
+        ..Patience::default()
+    };
+    let host = TestHost::with_patience("", patience).await;
+    let client = host.client().await;
+    for begun in ["", "GET /healthz HTTP/1.1\r\nhost: a\r\nx-"] {
+        let mut raw = TcpStream::connect(host.address()).await.unwrap();
+        raw.write_all(begun.as_bytes()).await.unwrap();
+        let mut got = Vec::new();
+        soon("the end", raw.read_to_end(&mut got)).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&got), "", "{begun:?}");
+    }
+    // A WebSocket is another matter, however quiet it is.
+    works_on(client).await;
+    host.shut_down([]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_asks_for_no_websocket_is_told_so() {
+    let host = TestHost::start().await;
+    let session = host.session().await;
+    let answer = host.rest().get(&format!("/ws/sessions/{session}")).await;
+    assert_eq!(answer.status, 426, "{}", answer.body);
+    assert_eq!(answer.body["type"], "/problems/upgrade-required");
+    host.shut_down([]).await;
 }

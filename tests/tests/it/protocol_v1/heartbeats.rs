@@ -62,6 +62,29 @@ async fn an_agent_that_keeps_its_thread_busy_cannot_starve_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn they_come_while_a_message_is_being_saved() {
+    let host = TestHost::with(OFTEN).await;
+    let session = host.session().await;
+    let mut client = host.idle(session).await;
+    // Far shorter than the host waits for its turn to write.
+    let other = rusqlite::Connection::open(host.path("data/roundhouse.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    client.message(&script(&[delta("at last"), hold()])).await;
+    beats(&mut client, 3).await;
+    // One that comes now finds a run that is about to begin.
+    let mut late = host.connect(session).await;
+    beats(&mut late, 3).await;
+    other.execute_batch("ROLLBACK").unwrap();
+    for client in [&mut client, &mut late] {
+        client.expect_kind("stream_start").await;
+    }
+    host.stop(session).await;
+    client.rest_of_run().await;
+    late.until(|frame| frame.kind() == "session_sync").await;
+    host.shut_down([client, late]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn none_comes_while_other_frames_do() {
     let host = TestHost::with("heartbeat.interval = \"500ms\"").await;
     let mut client = host.client().await;

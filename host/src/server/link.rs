@@ -1,0 +1,164 @@
+//! The writing side of a WebSocket: frames, heartbeats, the close, and how long each may take.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use bytes::Bytes;
+use futures_util::SinkExt;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::wire::Wire;
+use crate::connection::Connection;
+use crate::protocol::server::ControlFrame;
+use crate::protocol::{CloseCode, errors};
+
+/// How long the other side may take to answer a close.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// A socket and its writing side.
+pub(super) struct Link {
+    pub(super) socket: WebSocket,
+    pub(super) last_sent: Instant,
+    /// Not after a frame whose header alone was read.
+    pub(super) is_readable: bool,
+    wire: Wire,
+    closing: CancellationToken,
+    /// When the host ends: until when everything must be written.
+    deadline: Option<Instant>,
+}
+
+impl Link {
+    pub(super) fn new(socket: WebSocket, wire: Wire, closing: CancellationToken) -> Self {
+        Self {
+            socket,
+            last_sent: Instant::now(),
+            is_readable: true,
+            wire,
+            closing,
+            deadline: None,
+        }
+    }
+
+    /// Writes all frames and flushes once. `Err` holds what to close with, if the client can still be told.
+    ///
+    /// However much there is, it may take its time while the client takes some of it, until the host ends.
+    pub(super) async fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Option<CloseCode>> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let writing = async {
+            for frame in frames.drain(..) {
+                let text = Utf8Bytes::try_from(frame).map_err(axum::Error::new)?;
+                self.socket.feed(Message::Text(text)).await?;
+            }
+            self.socket.flush().await
+        };
+        tokio::pin!(writing);
+        let mut last_taken = Instant::now();
+        loop {
+            let stalled_at = last_taken + self.wire.stall;
+            tokio::select! {
+                biased;
+                written = &mut writing => match written {
+                    Ok(()) => break,
+                    Err(error) => {
+                        tracing::debug!(%error, "connection lost");
+                        return Err(None);
+                    }
+                },
+                () = self.closing.cancelled(), if self.deadline.is_none() => {
+                    self.deadline = Some(Instant::now() + self.wire.stall);
+                }
+                () = sleep_until(self.deadline.unwrap_or(stalled_at).min(stalled_at)) => {
+                    let taken = self.wire.last_taken();
+                    if taken <= last_taken || self.deadline.is_some_and(|end| end <= Instant::now()) {
+                        return Err(Some(CloseCode::TooSlow));
+                    }
+                    last_taken = taken;
+                }
+            }
+        }
+        self.last_sent = Instant::now();
+        Ok(())
+    }
+
+    /// Waits for `work` and sends heartbeats meanwhile: a message may take long to be looked at and saved, and the
+    /// connection must not seem dead for it. Nothing is read meanwhile: a client that closes is noticed afterwards,
+    /// which is bounded as the work is (each call of the store has its limit, and there are few).
+    pub(super) async fn while_beating<T>(
+        &mut self,
+        heartbeat: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Option<CloseCode>> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                // After a heartbeat the work goes on where it was.
+                done = &mut work => return Ok(done),
+                () = sleep_until(self.last_sent + heartbeat) => {
+                    self.write(&mut vec![ControlFrame::Heartbeat.frame_v1()]).await?;
+                }
+            }
+        }
+    }
+
+    /// Writes what the run has left for the client, then answers `close`.
+    pub(super) async fn finish(
+        &mut self,
+        connection: &mut Connection,
+        mut out: Vec<Bytes>,
+        close: CloseCode,
+    ) -> Option<CloseCode> {
+        loop {
+            match connection.pump(&mut out).await {
+                Ok(more) => {
+                    if let Err(end) = self.write(&mut out).await {
+                        return end;
+                    }
+                    if !more {
+                        return Some(close);
+                    }
+                }
+                Err(_) => return Some(CloseCode::TooSlow),
+            }
+        }
+    }
+
+    pub(super) async fn too_large(&mut self, limit: usize) -> Option<CloseCode> {
+        let answer = ControlFrame::Error {
+            message: errors::frame_too_large(limit),
+        };
+        let mut out = vec![answer.frame_v1()];
+        match self.write(&mut out).await {
+            Ok(()) => Some(CloseCode::FrameTooLarge),
+            Err(end) => end,
+        }
+    }
+
+    /// Answers the client's close. The library has made the answer and writes it with the next read.
+    pub(super) async fn answer_close(&mut self) {
+        // A client that is gone needs no answer.
+        let _ = timeout(CLOSE_WAIT, self.socket.recv()).await;
+    }
+
+    /// Closes, and gives the client a moment to read what it was sent before the connection goes.
+    pub(super) async fn close(&mut self, close: CloseCode) {
+        let frame = CloseFrame {
+            code: close.code(),
+            reason: Utf8Bytes::from(close.reason().as_ref()),
+        };
+        let closing = async {
+            self.socket.send(Message::Close(Some(frame))).await?;
+            if !self.is_readable {
+                // Ending the connection with something unread in it resets it, which may cost the client what it
+                // has not read yet.
+                std::future::pending::<()>().await;
+            }
+            while let Some(Ok(_)) = self.socket.recv().await {}
+            Ok::<(), axum::Error>(())
+        };
+        // A client that does not answer, or is gone, needs no more care.
+        let _ = timeout(CLOSE_WAIT, closing).await;
+    }
+}
