@@ -1,62 +1,56 @@
 //! `roundhouse check`.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::ConfigArgs;
-use super::worker::{self, LoadReport};
+use super::worker::{self, Loaded};
+use super::{ConfigArgs, output};
 
 /// Tells every fault of the configuration, or else of the plugins that it names.
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let config = args.load()?;
-    match worker::load_elsewhere(args)? {
-        LoadReport::Failed(faults) => {
-            let count = match faults.len() {
-                1 => "a fault".to_owned(),
-                count => format!("{count} faults"),
-            };
-            eprintln!("roundhouse: the host would not start, for {count}:");
-            for fault in faults {
-                eprintln!("  {fault}");
-            }
-            Ok(ExitCode::FAILURE)
+    let loaded = worker::load_elsewhere(args)?;
+    let agents: Vec<_> = config.agents.keys().map(String::as_str).collect();
+    let mut text = String::new();
+    describe(&mut text, &loaded, &agents, &config.default_agent)?;
+    let can_answer = !loaded.unavailable.contains_key(&config.default_agent);
+    if can_answer {
+        text.push_str("ok\n");
+    }
+    output::print(&text)?;
+    if can_answer {
+        return Ok(ExitCode::SUCCESS);
+    }
+    anyhow::bail!(
+        "the default agent `{}` is not available",
+        config.default_agent
+    )
+}
+
+fn describe(
+    text: &mut String,
+    loaded: &Loaded,
+    agents: &[&str],
+    default: &str,
+) -> std::fmt::Result {
+    for plugin in &loaded.plugins {
+        if plugin.faults.is_empty() {
+            let components = plugin.components.join(", ");
+            writeln!(
+                text,
+                "plugin {} {}: {components}",
+                plugin.name, plugin.version
+            )?;
+        } else {
+            writeln!(text, "plugin {}: failed, but is not required", plugin.name)?;
         }
-        LoadReport::Loaded {
-            plugins,
-            unavailable,
-        } => {
-            for plugin in plugins {
-                if plugin.faults.is_empty() {
-                    println!(
-                        "plugin {} {}: {}",
-                        plugin.name,
-                        plugin.version,
-                        plugin.components.join(", ")
-                    );
-                } else {
-                    println!("plugin {}: failed, but is not required", plugin.name);
-                }
-                for fault in plugin.faults {
-                    println!("  {fault}");
-                }
-            }
-            let agents: Vec<_> = config.agents.keys().map(String::as_str).collect();
-            println!(
-                "agents: {} (default: {})",
-                agents.join(", "),
-                config.default_agent
-            );
-            for (agent, reason) in &unavailable {
-                println!("agent {agent}: not available: {reason}");
-            }
-            if unavailable.contains_key(&config.default_agent) {
-                eprintln!(
-                    "roundhouse: the default agent `{}` is not available",
-                    config.default_agent
-                );
-                return Ok(ExitCode::FAILURE);
-            }
-            println!("ok");
-            Ok(ExitCode::SUCCESS)
+        for fault in &plugin.faults {
+            writeln!(text, "  {fault}")?;
         }
     }
+    writeln!(text, "agents: {} (default: {default})", agents.join(", "))?;
+    for (agent, reason) in &loaded.unavailable {
+        writeln!(text, "agent {agent}: not available: {reason}")?;
+    }
+    Ok(())
 }

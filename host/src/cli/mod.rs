@@ -4,12 +4,14 @@
 //! to standard output, everything for people to standard error.
 
 mod check;
+mod output;
 mod plugin;
 mod schema;
 mod serve;
 mod telemetry;
 mod worker;
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -87,6 +89,22 @@ impl ConfigArgs {
         Ok(loader.load()?)
     }
 
+    /// The arguments that another process of this binary is to be given.
+    fn to_args(&self) -> Vec<OsString> {
+        let flag =
+            |name: &str, value: Option<&OsStr>| value.map(|value| [name.into(), value.into()]);
+        [
+            flag("--config", self.config.as_ref().map(AsRef::as_ref)),
+            flag("--listen", self.listen.as_ref().map(AsRef::as_ref)),
+            flag("--data", self.data.as_ref().map(AsRef::as_ref)),
+            flag("--log", self.log.as_ref().map(AsRef::as_ref)),
+        ]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect()
+    }
+
     /// The configuration's files, for people.
     fn files(&self) -> String {
         let default = Path::new(DEFAULT_FILE);
@@ -116,6 +134,7 @@ pub fn run() -> ExitCode {
     };
     match done {
         Ok(code) => code,
+        Err(error) if error.is::<output::OutputClosed>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}", in_full(&error));
             ExitCode::FAILURE

@@ -1,12 +1,12 @@
 //! `roundhouse plugin`.
 
-use std::io::Write;
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::ConfigArgs;
-use super::worker::{self, LoadReport};
+use super::worker::{self, Loaded};
+use super::{ConfigArgs, output};
 use crate::plugin::Inspection;
 
 #[derive(Debug, Subcommand)]
@@ -15,9 +15,12 @@ pub(super) enum Command {
     List(ConfigArgs),
     /// Show what a library says of itself, without making an instance of anything.
     Inspect {
-        /// A file, or a name such as `roundhouse_echo` that is searched for.
-        #[arg(value_name = "FILE")]
+        /// A file; or the name that the configuration gives a plugin; or a library's name, such as
+        /// `roundhouse_echo`, that is searched for where the configuration says.
+        #[arg(value_name = "LIBRARY")]
         library: String,
+        #[command(flatten)]
+        config: ConfigArgs,
         /// Print JSON, the schemas of the components' configuration with it.
         #[arg(long)]
         json: bool,
@@ -25,61 +28,60 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::List(args) => list(&args),
-        Command::Inspect { library, json } => inspect(&library, json),
-    }
+    let text = match command {
+        Command::List(args) => list(&args)?,
+        Command::Inspect {
+            library,
+            config,
+            json,
+        } => {
+            let inspection = worker::inspect_elsewhere(&library, &config)?;
+            if json {
+                serde_json::to_string_pretty(&inspection)? + "\n"
+            } else {
+                describe(&inspection)?
+            }
+        }
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn list(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
+fn list(args: &ConfigArgs) -> anyhow::Result<String> {
     args.load()?;
-    match worker::load_elsewhere(args)? {
-        LoadReport::Failed(faults) => {
-            for fault in faults {
-                eprintln!("{fault}");
-            }
-            Ok(ExitCode::FAILURE)
-        }
-        LoadReport::Loaded { plugins, .. } => {
-            for plugin in plugins {
-                let state = if plugin.faults.is_empty() {
-                    "loaded"
-                } else {
-                    "failed"
-                };
-                let required = if plugin.required {
-                    "required"
-                } else {
-                    "optional"
-                };
-                println!(
-                    "{}\t{state}\t{required}\t{}\t{}",
-                    plugin.name,
-                    plugin.version,
-                    plugin.file.display()
-                );
-                for line in plugin.components.iter().chain(&plugin.faults) {
-                    println!("  {line}");
-                }
-            }
-            Ok(ExitCode::SUCCESS)
+    let Loaded { plugins, .. } = worker::load_elsewhere(args)?;
+    let mut text = String::new();
+    for plugin in plugins {
+        let state = if plugin.faults.is_empty() {
+            "loaded"
+        } else {
+            "failed"
+        };
+        let required = if plugin.required {
+            "required"
+        } else {
+            "optional"
+        };
+        writeln!(
+            text,
+            "{}\t{state}\t{required}\t{}\t{}",
+            plugin.name,
+            plugin.version,
+            plugin.file.display()
+        )?;
+        for line in plugin.components.iter().chain(&plugin.faults) {
+            writeln!(text, "  {line}")?;
         }
     }
+    Ok(text)
 }
 
-fn inspect(library: &str, json: bool) -> anyhow::Result<ExitCode> {
-    let inspection: Inspection = worker::inspect_elsewhere(library)?;
-    let mut out = std::io::stdout().lock();
-    if json {
-        serde_json::to_writer_pretty(&mut out, &inspection)?;
-        writeln!(out)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    writeln!(out, "{} {}", inspection.name, inspection.version)?;
-    writeln!(out, "  file        {}", inspection.file.display())?;
-    writeln!(out, "  built with  {}", inspection.built_with)?;
+fn describe(inspection: &Inspection) -> anyhow::Result<String> {
+    let mut text = format!("{} {}\n", inspection.name, inspection.version);
+    writeln!(text, "  file        {}", inspection.file.display())?;
+    writeln!(text, "  built with  {}", inspection.built_with)?;
     writeln!(
-        out,
+        text,
         "  ABI         minor {}, needs a host of minor {} or newer",
         inspection.abi_minor, inspection.min_host_minor
     )?;
@@ -90,18 +92,18 @@ fn inspect(library: &str, json: bool) -> anyhow::Result<ExitCode> {
             " (not supported by this host)"
         };
         writeln!(
-            out,
+            text,
             "  {} `{}`{unsupported}",
             component.kind, component.name
         )?;
         if !component.summary.is_empty() {
-            writeln!(out, "    {}", component.summary)?;
+            writeln!(text, "    {}", component.summary)?;
         }
         let schema = serde_json::to_string_pretty(&component.config_schema)?;
-        writeln!(out, "    configuration:")?;
+        writeln!(text, "    configuration:")?;
         for line in schema.lines() {
-            writeln!(out, "      {line}")?;
+            writeln!(text, "      {line}")?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(text)
 }

@@ -1,11 +1,11 @@
 //! `roundhouse schema`.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::output;
 use crate::server::documents;
 
 #[derive(Args, Debug)]
@@ -37,6 +37,6 @@ pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<ExitCode> {
         Which::Asyncapi => documents::asyncapi(),
     };
     let text = crate::protocol::schema::schema_text(&document);
-    std::io::stdout().lock().write_all(text.as_bytes())?;
+    output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConfigArgs, runtime};
 use crate::config::LibraryFile;
-use crate::plugin::{self, CatalogError, ComponentInfo, PluginState, SearchPath};
+use crate::plugin::{self, ComponentInfo, Inspection, PluginState, SearchPath};
 
 /// How long the other process may take. Plugins have bounds of their own, well below it.
 const TIME: Duration = Duration::from_secs(120);
@@ -35,7 +35,11 @@ enum Task {
     /// Load the plugins of a configuration.
     Load(ConfigArgs),
     /// Read what a library says of itself.
-    Inspect { library: String },
+    Inspect {
+        library: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
 }
 
 /// A plugin of a configuration, and what became of it.
@@ -50,17 +54,12 @@ pub(super) struct PluginReport {
     pub(super) components: Vec<String>,
 }
 
-/// What loading a configuration's plugins came to.
+/// What loading a configuration's plugins came to, when the host would start with them.
 #[derive(Debug, Deserialize, Serialize)]
-pub(super) enum LoadReport {
-    /// The host would start.
-    Loaded {
-        plugins: Vec<PluginReport>,
-        /// Agents that cannot be used, and why: a plugin that is not required failed.
-        unavailable: BTreeMap<String, String>,
-    },
-    /// It would not.
-    Failed(Vec<String>),
+pub(super) struct Loaded {
+    pub(super) plugins: Vec<PluginReport>,
+    /// Agents that cannot be used, and why: a plugin that is not required failed.
+    pub(super) unavailable: BTreeMap<String, String>,
 }
 
 /// Does the work, in the other process.
@@ -68,43 +67,42 @@ pub(super) fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let staging = tempfile::tempdir()?;
     let json = match args.task {
         Task::Load(config) => serde_json::to_string(&load(config, staging.path())?)?,
-        Task::Inspect { library } => {
-            let inspection = plugin::inspect(
-                &library_file(&library),
-                &SearchPath::with_defaults(&[]),
-                staging.path(),
-            )?;
-            serde_json::to_string(&inspection)?
+        Task::Inspect { library, config } => {
+            serde_json::to_string(&inspect(&library, &config, staging.path())?)?
         }
     };
     write!(std::io::stdout().lock(), "\n{json}\n")?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A path if it looks like one, otherwise a name that is searched for.
-fn library_file(text: &str) -> LibraryFile {
-    let path = Path::new(text);
+/// Looks at a path if `library` looks like one; otherwise at the configured plugin of this name, or at the library
+/// that the host would find under it.
+fn inspect(library: &str, config: &ConfigArgs, staging: &Path) -> anyhow::Result<Inspection> {
+    let path = Path::new(library);
     if path.extension().is_some() || path.components().count() > 1 {
-        LibraryFile::Path(path.to_owned())
-    } else {
-        LibraryFile::Bare(text.to_owned())
+        let file = LibraryFile::Path(path.to_owned());
+        return Ok(plugin::inspect(&file, &SearchPath::default(), staging)?);
+    }
+    let bare = LibraryFile::Bare(library.to_owned());
+    match config.load() {
+        Ok(config) => {
+            let search = SearchPath::with_defaults(&config.plugins.search_paths);
+            let configured = config.plugins.libraries.get(library);
+            let file = configured.map_or(&bare, |configured| &configured.file);
+            Ok(plugin::inspect(file, &search, staging)?)
+        }
+        // Whoever asks may be looking for what is wrong with it.
+        Err(faults) => plugin::inspect(&bare, &SearchPath::with_defaults(&[]), staging)
+            .with_context(|| format!("{faults:#}\nwithout it")),
     }
 }
 
-fn load(args: ConfigArgs, data: &Path) -> anyhow::Result<LoadReport> {
+fn load(args: ConfigArgs, data: &Path) -> anyhow::Result<Loaded> {
     let mut config = args.load()?;
     // A host may be running on the configured folder; its staged libraries are left alone.
     config.storage.path = data.to_owned();
     runtime()?.block_on(async {
-        let catalog = match plugin::load(&config).await {
-            Ok(catalog) => catalog,
-            Err(CatalogError::Plugins(faults)) => {
-                return Ok(LoadReport::Failed(
-                    faults.0.iter().map(ToString::to_string).collect(),
-                ));
-            }
-            Err(error) => bail!(error),
-        };
+        let catalog = plugin::load(&config).await?;
         let reports = catalog.plugins().into_iter().map(|status| {
             let (version, components, faults) = match status.state {
                 PluginState::Loaded {
@@ -127,7 +125,7 @@ fn load(args: ConfigArgs, data: &Path) -> anyhow::Result<LoadReport> {
             let reason = agent.unavailable()?;
             Some((agent.name().to_owned(), reason.to_owned()))
         });
-        let report = LoadReport::Loaded {
+        let report = Loaded {
             plugins: reports.collect(),
             unavailable: unavailable.collect(),
         };
@@ -150,32 +148,21 @@ pub(super) fn names(components: &[ComponentInfo]) -> Vec<String> {
 }
 
 /// Has another process load the plugins of the configuration that `args` name.
-pub(super) fn load_elsewhere(args: &ConfigArgs) -> anyhow::Result<LoadReport> {
+///
+/// # Errors
+///
+/// What `serve` would end with.
+pub(super) fn load_elsewhere(args: &ConfigArgs) -> anyhow::Result<Loaded> {
     let mut command = vec!["load".into()];
-    let mut push = |flag: &str, value: Option<std::ffi::OsString>| {
-        if let Some(value) = value {
-            command.extend([flag.into(), value]);
-        }
-    };
-    push(
-        "--config",
-        args.config.as_ref().map(|path| path.as_os_str().to_owned()),
-    );
-    push("--listen", args.listen.as_ref().map(Into::into));
-    push(
-        "--data",
-        args.data.as_ref().map(|path| path.as_os_str().to_owned()),
-    );
-    push("--log", args.log.as_ref().map(Into::into));
+    command.extend(args.to_args());
     elsewhere(&command, "loading the plugins")
 }
 
 /// Has another process read what `library` says of itself.
-pub(super) fn inspect_elsewhere<T: DeserializeOwned>(library: &str) -> anyhow::Result<T> {
-    elsewhere(
-        &["inspect".into(), library.into()],
-        &format!("opening {library}"),
-    )
+pub(super) fn inspect_elsewhere(library: &str, config: &ConfigArgs) -> anyhow::Result<Inspection> {
+    let mut command = vec!["inspect".into(), library.into()];
+    command.extend(config.to_args());
+    elsewhere(&command, &format!("opening {library}"))
 }
 
 fn elsewhere<T: DeserializeOwned>(task: &[std::ffi::OsString], doing: &str) -> anyhow::Result<T> {

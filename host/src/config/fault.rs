@@ -57,7 +57,7 @@ pub struct Fault {
 
 impl Fault {
     /// The order in which a person goes through the faults: file by file, from the top.
-    pub(super) fn place(&self) -> (&Source, Option<usize>) {
+    fn place(&self) -> (&Source, Option<usize>) {
         (&self.source, self.line)
     }
 }
@@ -82,6 +82,14 @@ impl fmt::Display for Fault {
 /// All faults of a configuration; at least one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(pub Vec<Fault>);
+
+impl Faults {
+    /// Faults in the order in which a person goes through them.
+    pub(crate) fn in_order(mut faults: Vec<Fault>) -> Self {
+        faults.sort_by(|a, b| a.place().cmp(&b.place()));
+        Self(faults)
+    }
+}
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -225,10 +225,7 @@ fn check(root: &Located, folder: &Path) -> Result<Config, Faults> {
     };
     match checked {
         Some(config) if faults.is_empty() => Ok(config),
-        _ => {
-            faults.sort_by(|a, b| a.place().cmp(&b.place()));
-            Err(Faults(faults))
-        }
+        _ => Err(Faults::in_order(faults)),
     }
 }
 

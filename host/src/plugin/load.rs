@@ -254,7 +254,7 @@ async fn give_up(attempts: Vec<Attempt<'_>>) -> Faults {
         }
     }
     join_all(loaded.iter().map(end)).await;
-    Faults(faults)
+    Faults::in_order(faults)
 }
 
 async fn end(slot: &Arc<PluginSlot>) {
