@@ -8,8 +8,8 @@ use crate::{CreateError, Event, EventKinds, RunId, SessionId};
 
 /// A mapper of events: an operator's configuration, from which each run opens a state.
 ///
-/// Mappers run on the host's own threads while an event is on its way: be quick, never block. One that
-/// panics or fails ends the run; the event that it got is not let through.
+/// Mappers work while an event is on its way and hold up its run: be quick, never block. One that panics, fails or
+/// takes longer than a second over one event ends the run; the event that it got is not let through.
 pub trait EventMapper: Send + Sync + Sized + 'static {
     /// What the operator can configure. Its schema is checked by the host before `create`.
     type Config: DeserializeOwned + JsonSchema + Send;

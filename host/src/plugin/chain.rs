@@ -1,20 +1,19 @@
 //! The event mappers of one run, in their order.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use plugin_api::Event;
 use plugin_api::abi::import::{EventRef, MapperState, Verdict};
 use plugin_api::abi::types;
 use plugin_api::wire::MapperParams;
+use tokio_util::sync::DropGuard;
 
 use super::backing::Backing;
+use super::clock::{ChainWatch, Clock, MAP_BUDGET};
 use super::gate::Pass;
+use super::instances::Mapper;
 use super::slot::Entered;
-
-/// How long a mapper may take over one event. It runs inside the agent's `emit`, so a slow one holds up
-/// everybody.
-pub const MAP_BUDGET: Duration = Duration::from_millis(100);
 
 /// Events that a mapper may put in the place of one.
 const EVENTS_KEPT: usize = 1024;
@@ -51,14 +50,28 @@ pub(crate) struct ChainLink {
 }
 
 /// The mappers that a run's events pass through, each with its own state of the run.
+///
+/// Dropping it closes the mappers, on the thread that drops it; let that be one that may block.
 pub struct MapperChain {
     open: Vec<OpenMapper>,
     kinds: u64,
+    watch: ChainWatch,
+    /// Tells the watch; dropped after the mappers.
+    _closed: DropGuard,
+}
+
+/// A mapper of a run before it is opened.
+struct Opening {
+    component: String,
+    clock: Arc<Clock>,
+    mapper: Arc<Mapper>,
+    pass: Pass,
 }
 
 struct OpenMapper {
     component: String,
     kinds: u64,
+    clock: Arc<Clock>,
     state: MapperState,
     /// Left after the state was closed: fields are dropped in their order.
     _pass: Pass,
@@ -75,6 +88,12 @@ fn bits(kind: u32) -> u64 {
     }
 }
 
+/// What an event takes, in bytes.
+#[must_use]
+pub fn event_size(event: &EventRef<'_>) -> usize {
+    event.text.len() + event.json.len() + event.name.len() + event.id.len() + event.parent.len()
+}
+
 /// An event of the host's own, whose text a mapper may rewrite and nothing else.
 fn is_hosts_own(kind: u32) -> bool {
     matches!(
@@ -87,9 +106,15 @@ impl MapperChain {
     /// A chain that passes everything.
     #[must_use]
     pub fn empty() -> Self {
+        Self::watched(ChainWatch::new(std::iter::empty()))
+    }
+
+    fn watched(watch: ChainWatch) -> Self {
         Self {
             open: Vec::new(),
             kinds: 0,
+            _closed: watch.token(),
+            watch,
         }
     }
 
@@ -110,13 +135,18 @@ impl MapperChain {
         names.join(", ")
     }
 
+    /// Sees when one of them takes too long.
+    #[must_use]
+    pub fn watch(&self) -> ChainWatch {
+        self.watch.clone()
+    }
+
     pub(crate) async fn open(
         links: &[ChainLink],
         params: &MapperParams,
     ) -> Result<Self, MapperFault> {
-        let mut chain = Self::empty();
         if links.is_empty() {
-            return Ok(chain);
+            return Ok(Self::empty());
         }
         let fault = |link: &ChainLink, reason: String| MapperFault {
             mapper: link.component.clone(),
@@ -124,6 +154,7 @@ impl MapperChain {
         };
         let params =
             serde_json::to_string(params).map_err(|error| fault(&links[0], error.to_string()))?;
+        let mut openings = Vec::with_capacity(links.len());
         for link in links {
             let slot = link
                 .backing
@@ -133,21 +164,47 @@ impl MapperChain {
             let Entered {
                 instance: mapper,
                 pass,
-                ..
+                copy,
             } = entering
                 .await
                 .map_err(|error| fault(link, error.to_string()))?;
-            let state = mapper
-                .instance
-                .handle
-                .open(&params)
-                .ok_or_else(|| fault(link, "it could not be opened for the run".to_owned()))?;
-            chain.kinds |= mapper.kinds.bits();
-            chain.open.push(OpenMapper {
+            openings.push(Opening {
                 component: link.component.clone(),
-                kinds: mapper.kinds.bits(),
+                clock: Clock::new(&link.component, copy),
+                mapper,
+                pass,
+            });
+        }
+        let watch = ChainWatch::new(openings.iter().map(|opening| Arc::clone(&opening.clock)));
+        let opened = watch.clone();
+        watch
+            .on_thread(move || Self::open_now(openings, &params, opened))
+            .await?
+    }
+
+    fn open_now(
+        openings: Vec<Opening>,
+        params: &str,
+        watch: ChainWatch,
+    ) -> Result<Self, MapperFault> {
+        let mut chain = Self::watched(watch);
+        for opening in openings {
+            let state = {
+                let _call = opening.clock.begin();
+                opening.mapper.instance.handle.open(params)
+            };
+            let state = state.ok_or_else(|| MapperFault {
+                mapper: opening.component.clone(),
+                reason: "it could not be opened for the run".to_owned(),
+            })?;
+            let kinds = opening.mapper.kinds.bits();
+            chain.kinds |= kinds;
+            chain.open.push(OpenMapper {
+                component: opening.component,
+                kinds,
+                clock: opening.clock,
                 state,
-                _pass: pass,
+                _pass: opening.pass,
             });
         }
         Ok(chain)
@@ -160,7 +217,7 @@ impl MapperChain {
     }
 
     /// Maps one event. Unless it passes, what takes its place is handed to `out` in order, after all mappers
-    /// are done with it.
+    /// are done with it; none of that may be larger than `event_bytes`, or than what was given and a quarter more.
     ///
     /// # Errors
     ///
@@ -169,6 +226,7 @@ impl MapperChain {
     pub fn map(
         &mut self,
         event: EventRef<'_>,
+        event_bytes: usize,
         out: &mut dyn FnMut(EventRef<'_>),
     ) -> Result<Mapped, MapperFault> {
         // `None` as long as every mapper passed: then nothing is copied.
@@ -177,15 +235,16 @@ impl MapperChain {
             match &mut replaced {
                 None => {
                     let mut produced = Vec::new();
-                    if let Became::Others = mapper.map_one(event, &mut produced)? {
+                    if let Became::Others = mapper.map_one(event, event_bytes, &mut produced)? {
                         replaced = Some(produced);
                     }
                 }
                 Some(events) => {
                     let mut produced = Vec::with_capacity(events.len());
                     for event in events.drain(..) {
-                        let became =
-                            event.with_parts(|parts| mapper.map_one(parts, &mut produced))?;
+                        let became = event.with_parts(|parts| {
+                            mapper.map_one(parts, event_bytes, &mut produced)
+                        })?;
                         if let Became::Itself = became {
                             produced.push(event);
                         }
@@ -201,6 +260,16 @@ impl MapperChain {
             event.with_parts(&mut *out);
         }
         Ok(Mapped::Replaced(events.len()))
+    }
+}
+
+impl Drop for MapperChain {
+    fn drop(&mut self) {
+        for mapper in self.open.drain(..) {
+            let clock = Arc::clone(&mapper.clock);
+            let _call = clock.begin();
+            drop(mapper);
+        }
     }
 }
 
@@ -222,6 +291,7 @@ impl OpenMapper {
     fn map_one(
         &mut self,
         event: EventRef<'_>,
+        event_bytes: usize,
         produced: &mut Vec<Event>,
     ) -> Result<Became, MapperFault> {
         if self.kinds & bits(event.kind) == 0 {
@@ -231,14 +301,18 @@ impl OpenMapper {
             mapper: self.component.clone(),
             reason,
         };
+        // What it was given may be at the limit, and what masks a secret is longer than some secrets are.
+        let given = event_size(&event);
         let mut received = Received {
             events: Vec::new(),
             bytes: 0,
+            event_bytes: event_bytes.max(given + given / 4),
             broken: None,
         };
-        let begin = Instant::now();
+        let call = self.clock.begin();
         let verdict = self.state.map(event, &mut |event| received.push(event));
-        let took = begin.elapsed();
+        let took = call.elapsed();
+        drop(call);
         let verdict = verdict.map_err(|error| fault(error.to_string()))?;
         if took > MAP_BUDGET {
             return Err(fault(format!(
@@ -296,6 +370,8 @@ fn keep_only_text(original: EventRef<'_>, events: &mut [Event]) -> Result<(), St
 struct Received {
     events: Vec<Event>,
     bytes: usize,
+    /// What one of them may have.
+    event_bytes: usize,
     broken: Option<String>,
 }
 
@@ -304,11 +380,15 @@ impl Received {
         if self.broken.is_some() {
             return;
         }
-        self.bytes += event.text.len()
-            + event.json.len()
-            + event.name.len()
-            + event.id.len()
-            + event.parent.len();
+        let bytes = event_size(&event);
+        if bytes > self.event_bytes {
+            self.broken = Some(format!(
+                "it made an event of {bytes} bytes, and {} are allowed",
+                self.event_bytes
+            ));
+            return;
+        }
+        self.bytes += bytes;
         if self.events.len() >= EVENTS_KEPT || self.bytes > BYTES_KEPT {
             self.broken = Some(format!(
                 "it put more than {EVENTS_KEPT} events or {BYTES_KEPT} bytes in the place of one event"

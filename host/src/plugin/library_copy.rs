@@ -1,12 +1,14 @@
 //! One opened copy of a library, with the instances made in it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::clock::MAPPER_THREADS;
 use super::instances::{Instances, Used, end};
 use super::library_host::LibraryHost;
 use super::loader::{CheckedUse, OpenedCopy};
@@ -21,8 +23,12 @@ pub(crate) struct LibraryCopy {
     pub(crate) generation: u64,
     pub(crate) host: Arc<LibraryHost>,
     pub(crate) instances: Instances,
-    /// Set when a run had to be abandoned: new work goes to another copy.
+    /// Set when a run had to be abandoned or a call goes on for too long: new work goes to another copy.
     stuck: AtomicBool,
+    /// Calls that go on for too long, each on a thread of the host's or of another plugin.
+    hanging: AtomicUsize,
+    /// What calls of its mappers on threads of the host's hold.
+    pub(crate) mapper_threads: Arc<Semaphore>,
     /// Ends the tasks that listen for changed tools.
     retired: CancellationToken,
     tasks: TaskTracker,
@@ -62,6 +68,8 @@ impl LibraryCopy {
             host: Arc::clone(&opened.host),
             instances,
             stuck: AtomicBool::new(false),
+            hanging: AtomicUsize::new(0),
+            mapper_threads: Arc::new(Semaphore::new(MAPPER_THREADS)),
             retired: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -83,6 +91,21 @@ impl LibraryCopy {
 
     pub(crate) fn set_stuck(&self, stuck: bool) {
         self.stuck.store(stuck, Ordering::Relaxed);
+    }
+
+    /// Counts a call that goes on for too long.
+    pub(crate) fn call_hangs(&self) {
+        self.hanging.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes back a [`Self::call_hangs`].
+    pub(crate) fn call_returned(&self) {
+        self.hanging.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether a call goes on for too long.
+    pub(crate) fn has_hanging_calls(&self) -> bool {
+        self.hanging.load(Ordering::Acquire) > 0
     }
 
     /// Tells every agent and toolset that a session is gone.

@@ -9,7 +9,8 @@
 //! - `maker`: the instances made in one opened copy (`lifecycle`), `instances` and who uses them (`gate`), together
 //!   a `library_copy`; `slot`: which copy of a plugin serves, and a fresh one when that is stuck;
 //! - `load`: all of a configuration's plugins together; `assemble`: a [`Catalog`] of them;
-//! - [`Agent`] starts runs ([`RunHandle`]), `tools` calls tools (`listing`, `patterns`), `chain` maps events;
+//! - [`Agent`] starts runs ([`RunHandle`]), `tools` calls tools (`listing`, `patterns`), `chain` maps events, and `clock`
+//!   sees when that takes too long;
 //! - `library_host`: what a library may ask of the host, by its scopes (`scopes`); `logs`: its log lines;
 //! - [`inspect`]: a look at a library that makes no instance.
 
@@ -18,6 +19,7 @@ mod assemble;
 mod backing;
 mod catalog;
 mod chain;
+mod clock;
 mod component;
 mod elf;
 mod gate;
@@ -44,7 +46,8 @@ mod tools;
 
 pub use agent::{Agent, StartError};
 pub use catalog::{Catalog, PluginState, PluginStatus};
-pub use chain::{MAP_BUDGET, Mapped, MapperChain, MapperFault};
+pub use chain::{Mapped, MapperChain, MapperFault, event_size};
+pub use clock::{ChainWatch, MAP_BUDGET};
 pub use component::ComponentKind;
 pub use inspect::{InspectError, Inspection, inspect};
 pub use library::OpenError;

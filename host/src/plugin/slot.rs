@@ -1,20 +1,23 @@
 //! A loaded plugin: which copy of its library serves, and what happens when that one is stuck.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::gate::Pass;
 use super::instances::{Instances, Used};
 use super::library_copy::LibraryCopy;
-use super::loader::{CheckedUse, open_copy};
+use super::loader::{CheckedUse, LoadError, open_copy};
 use super::staging::Staging;
 
 /// Copies of one library that are opened at most. What was opened stays mapped for ever, so an agent that
-/// gets stuck time and again is in the end served from a copy that is stuck.
+/// gets stuck time and again is in the end served from a copy that is stuck; but not while a call into that copy
+/// hangs, so that the threads which hang in a library are as bounded as its copies.
 pub const COPIES_OPENED: usize = 16;
 
 /// After a fresh copy could not be made, the next attempt waits this long.
@@ -29,6 +32,8 @@ pub(crate) struct PluginSlot {
     staging: Arc<Staging>,
     uses: Arc<[CheckedUse]>,
     serving: Mutex<Serving>,
+    /// Copies that are mapped. Only whoever renews adds to it, so it holds still while that looks.
+    copies_opened: Arc<AtomicUsize>,
     /// Held while a fresh copy is made. A tokio mutex, for waiting for it is waiting for that copy.
     renewal: tokio::sync::Mutex<LastFailure>,
     tasks: TaskTracker,
@@ -40,7 +45,6 @@ type LastFailure = Option<(Instant, Arc<str>)>;
 
 struct Serving {
     copy: Arc<LibraryCopy>,
-    copies_opened: usize,
     closed: bool,
 }
 
@@ -51,6 +55,10 @@ pub(crate) enum NotServing {
     ShuttingDown,
     #[error("a run of it got stuck, and no fresh copy could be made: {0}")]
     NoFreshCopy(Arc<str>),
+    #[error(
+        "calls of it hang, in the last of the {COPIES_OPENED} copies that are opened of a library"
+    )]
+    Hanging,
     #[error("its library copy has no instance of it")]
     NoInstance,
 }
@@ -77,9 +85,9 @@ impl PluginSlot {
             uses: uses.into(),
             serving: Mutex::new(Serving {
                 copy,
-                copies_opened: 1,
                 closed: false,
             }),
+            copies_opened: Arc::new(AtomicUsize::new(1)),
             renewal: tokio::sync::Mutex::new(None),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -143,7 +151,10 @@ impl PluginSlot {
         if !stuck.is_stuck() {
             return Ok(());
         }
-        if self.serving().copies_opened >= COPIES_OPENED {
+        if self.copies_opened.load(Ordering::Acquire) >= COPIES_OPENED {
+            if stuck.has_hanging_calls() {
+                return Err(NotServing::Hanging);
+            }
             tracing::error!(
                 plugin = self.name,
                 "{COPIES_OPENED} copies of the library got stuck; it is served from the last one from now on"
@@ -161,7 +172,6 @@ impl PluginSlot {
             generation = stuck.generation,
             "a run got stuck; opening a fresh copy"
         );
-        self.serving().copies_opened += 1;
         match self.make_copy().await {
             Ok(copy) => {
                 *last_failure = None;
@@ -193,7 +203,14 @@ impl PluginSlot {
             Arc::clone(&self.staging),
             self.name.clone(),
         );
-        let opened = tokio::task::spawn_blocking(move || open_copy(&name, &file, None, &staging))
+        let copies = Arc::clone(&self.copies_opened);
+        // Counted where it is opened: it stays mapped, whether or not somebody still waits for it.
+        let open = move || {
+            let opened = open_copy(&name, &file, None, &staging)?;
+            copies.fetch_add(1, Ordering::AcqRel);
+            Ok::<_, LoadError>(opened)
+        };
+        let opened = tokio::task::spawn_blocking(open)
             .await
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;

@@ -190,7 +190,10 @@ impl ToolRegistry {
             () = cancel.cancelled() => return Err(cancelled(name)),
             entered = entering => entered
                 .map_err(|_| timed_out(name, toolset.timeout))?
-                .map_err(|error| format!("Tool `{name}` is not available: {error}."))?,
+                .map_err(|error| {
+                    tracing::error!(tool = name, toolset = toolset.name, %error, "a tool is not available");
+                    format!("Tool `{name}` is not available.")
+                })?,
         };
         // A fresh copy may list other tools than the one that was asked above.
         let tool = serving.listing().get(name).cloned().ok_or_else(unknown)?;

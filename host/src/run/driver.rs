@@ -73,9 +73,10 @@ async fn run(order: Order, started: oneshot::Sender<Result<Cursor, StartError>>)
     // After the client was told: a mapper may have to wait for a fresh copy of its library.
     let live = make_live(&order, log, span).await;
     let services = RunServices::new(&order, Arc::clone(&live), begun);
-    let ending = run_agent(&order, &live, &services).await;
+    let ending = live.watched(run_agent(&order, &live, &services)).await;
     live.control.over.cancel();
     finish(&order, &live, &services, ending, begun_at).await;
+    live.close_mappers().await;
     services.close().await;
 }
 
@@ -207,8 +208,10 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
     let mut handle = match started {
         Ok(handle) => handle,
         Err(error) => {
+            // Whose files and settings these are is for the operator to know.
             tracing::error!(run = %live.control.id, %error, "the agent could not be started");
-            return Ending::failed(ErrorCode::AgentUnavailable, errors::internal(error));
+            let text = format!("the agent {} is not available", order.agent.name());
+            return Ending::failed(ErrorCode::AgentUnavailable, errors::internal(text));
         }
     };
     let timeout = order.settings.run_time;
@@ -234,7 +237,7 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
         }
     };
     let ending = match supervised {
-        Supervised::Ended(end) => Ending::of(end),
+        Supervised::Ended(end) => Ending::of(end, order.settings.history_bytes),
         Supervised::Abandoned => {
             tracing::warn!(run = %live.control.id, agent = order.agent.name(), "run abandoned: the agent did not stop");
             handle.abandon();

@@ -31,10 +31,28 @@ pub(super) struct Numbers {
     pub ended_at_ms: u64,
 }
 
+/// Why an outcome is not taken: its content or its data has more bytes than a saved turn may.
+pub(super) fn too_large(outcome: &OutcomeData, limit: usize) -> Option<String> {
+    let data = outcome.data.as_ref().map(|data| data.to_string().len());
+    let parts = [
+        ("content", outcome.content.len()),
+        ("data", data.unwrap_or(0)),
+    ];
+    let (part, bytes) = parts.into_iter().find(|(_, bytes)| *bytes > limit)?;
+    Some(format!(
+        "the outcome's {part} has {bytes} bytes, and limits.history_bytes allows {limit}"
+    ))
+}
+
 impl Ending {
-    /// What the agent's own word means.
-    pub(super) fn of(end: RunEnd) -> Self {
+    /// What the agent's own word means. Its outcome may have `limit` bytes of content, and as many of data.
+    pub(super) fn of(end: RunEnd, limit: usize) -> Self {
         match end {
+            RunEnd::Finished(outcome) | RunEnd::Stopped(outcome)
+                if let Some(text) = too_large(&outcome, limit) =>
+            {
+                Self::internal(text)
+            }
             RunEnd::Finished(outcome) => Self {
                 status: RunStatus::Completed,
                 outcome,

@@ -1,8 +1,7 @@
 //! A run while it lives: the way of its events through checks and mappers into the log.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use plugin_api::EventRef;
 use plugin_api::abi::import::Answer;
@@ -12,12 +11,10 @@ use super::RunSettings;
 use super::control::RunControl;
 use super::incoming;
 use super::log::{Appended, EventLog, RunSpan};
+use super::mappers::Mappers;
 use super::record::{Form, Incoming, Record};
-use crate::plugin::{Mapped, MapperChain, MapperFault};
+use crate::plugin::{Mapped, MapperChain, MapperFault, event_size};
 use crate::protocol::{RunEvent, errors};
-
-/// How long the mappers may take over a run's last event. Each is to take far less; this is for one that hangs.
-const LAST_TIME: Duration = Duration::from_secs(5);
 
 /// The part of a run that events pass through. It calls nothing of a plugin but the run's mappers, without holding
 /// a lock of the log: for what an agent emits on the agent's thread, and for what the host itself emits on a
@@ -31,9 +28,7 @@ pub struct LiveRun {
     /// Its place there.
     pub span: Arc<RunSpan>,
     settings: Arc<RunSettings>,
-    mappers: Option<Mutex<MapperChain>>,
-    /// All mappers, for a fault of which it is not known whose it is.
-    mapper_names: String,
+    mappers: Option<Arc<Mappers>>,
     tool_calls: AtomicU64,
     refused: AtomicU64,
 }
@@ -47,15 +42,13 @@ impl LiveRun {
         settings: Arc<RunSettings>,
         mappers: Option<MapperChain>,
     ) -> Self {
-        let mapper_names = mappers.as_ref().map(MapperChain::names).unwrap_or_default();
-        let mappers = mappers.map(Mutex::new);
+        let mappers = mappers.map(|chain| Arc::new(Mappers::new(chain)));
         Self {
             control,
             log,
             span,
             settings,
             mappers,
-            mapper_names,
             tool_calls: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
@@ -76,18 +69,53 @@ impl LiveRun {
         self.mappers.is_some()
     }
 
-    /// Takes an event that a plugin emits; `agent` names the subagent whose it is. `slow` is told when the
-    /// answer is SLOW.
-    pub fn emit(&self, event: EventRef<'_>, agent: Option<&str>, slow: &Notify) -> Answer {
-        let bytes = event.text.len() + event.json.len() + event.name.len() + event.id.len();
-        if bytes > self.settings.event_bytes {
-            let limit = self.settings.event_bytes;
+    /// All mappers, for a fault of which it is not known whose it is.
+    fn mapper_names(&self) -> &str {
+        self.mappers.as_ref().map_or("", |mappers| mappers.names())
+    }
+
+    /// Does the run's work. A mapper that takes too long meanwhile ends the run, though it never return: whoever
+    /// waits for it on a thread of a plugin goes on, and is told that the run is over.
+    pub async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
+        let watch = async {
+            if let Some(mappers) = &self.mappers {
+                let fault = mappers.overrun().await;
+                self.fail(&fault.mapper, &fault.reason);
+                mappers.give_up();
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = watch => never,
+        }
+    }
+
+    /// Closes the mappers; no event passes them any more.
+    pub async fn close_mappers(&self) {
+        if let Some(mappers) = &self.mappers
+            && let Err(fault) = mappers.close().await
+        {
+            tracing::error!(run = %self.control.id, mapper = fault.mapper, reason = fault.reason, "mapper not closed");
+        }
+    }
+
+    /// Whether an event that a plugin emits is as small as it has to be.
+    pub fn has_room_for(&self, event: &EventRef<'_>) -> bool {
+        let (bytes, limit) = (event_size(event), self.settings.event_bytes);
+        if bytes > limit {
             self.note_refused(format_args!(
                 "`{}` of {bytes} bytes is over limits.event_bytes, {limit}",
                 event.name
             ));
-            return Answer::TooLarge;
         }
+        bytes <= limit
+    }
+
+    /// Takes an event that a plugin emits, for which there is room; `agent` names the subagent whose it is. `slow`
+    /// is told when the answer is SLOW.
+    pub fn emit(&self, event: EventRef<'_>, agent: Option<&str>, slow: &Notify) -> Answer {
         let read = match incoming::read(event, agent, self.settings.json_depth) {
             Ok(read) => read,
             Err(fault) => {
@@ -112,16 +140,15 @@ impl LiveRun {
     /// Takes an event that the host itself makes for a run, such as those around a tool call. Returns early when
     /// the run is over.
     pub async fn emit_own(self: &Arc<Self>, event: RunEvent) {
-        if !self.is_mapped() {
+        let Some(mappers) = &self.mappers else {
             self.append(Incoming::Event(event), Form::AsEmitted);
             return;
-        }
+        };
         let live = Arc::clone(self);
-        let mapping = tokio::task::spawn_blocking(move || live.map_own(event));
         tokio::select! {
             biased;
-            mapped = mapping => if mapped.is_err() {
-                self.fail(&self.mapper_names, "mapping an event failed in the host");
+            mapped = mappers.on_thread(move || live.map_own(event)) => if let Err(fault) = mapped {
+                self.fail(&fault.mapper, &fault.reason);
             },
             () = self.control.over.cancelled() => {}
         }
@@ -151,34 +178,35 @@ impl LiveRun {
     ///
     /// [`MapperFault`]; the original must not get through then.
     pub async fn map_last(self: &Arc<Self>, event: &RunEvent) -> Result<RunEvent, MapperFault> {
-        if !self.is_mapped() {
-            return Ok(event.clone());
-        }
-        let (live, event) = (Arc::clone(self), event.clone());
-        let mapping = tokio::task::spawn_blocking(move || live.map_last_now(&event));
-        match tokio::time::timeout(LAST_TIME, mapping).await {
-            Ok(Ok(mapped)) => mapped,
-            // One that hangs has the chain to itself, now or since an event before this one.
-            Ok(Err(_)) | Err(_) => Err(MapperFault {
-                mapper: self.mapper_names.clone(),
-                reason: "it did not come back".to_owned(),
-            }),
-        }
-    }
-
-    fn map_last_now(&self, event: &RunEvent) -> Result<RunEvent, MapperFault> {
         let Some(mappers) = &self.mappers else {
             return Ok(event.clone());
         };
+        let (live, with, event) = (Arc::clone(self), Arc::clone(mappers), event.clone());
+        mappers
+            .on_thread(move || live.map_last_now(&with, &event))
+            .await?
+    }
+
+    fn no_answer(&self) -> MapperFault {
+        MapperFault {
+            mapper: self.mapper_names().to_owned(),
+            reason: "one of them failed before".to_owned(),
+        }
+    }
+
+    fn map_last_now(&self, mappers: &Mappers, event: &RunEvent) -> Result<RunEvent, MapperFault> {
         let mapped = incoming::with_parts(event, |parts| {
-            let mut chain = mappers.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut text = None;
-            if chain.wants(parts.kind) {
-                chain.map(parts, &mut |mapped: EventRef<'_>| {
-                    text = Some(mapped.text.to_owned())
-                })?;
-            }
-            Ok(text)
+            let mapped = mappers.with(|chain| {
+                let mut text = None;
+                if chain.wants(parts.kind) {
+                    let limit = self.settings.event_bytes;
+                    chain.map(parts, limit, &mut |mapped: EventRef<'_>| {
+                        text = Some(mapped.text.to_owned())
+                    })?;
+                }
+                Ok(text)
+            });
+            mapped.unwrap_or_else(|| Err(self.no_answer()))
         });
         let mut event = event.clone();
         if let Some(Some(text)) = mapped.transpose()? {
@@ -193,22 +221,33 @@ impl LiveRun {
 
     fn map(
         &self,
-        mappers: &Mutex<MapperChain>,
+        mappers: &Mappers,
         event: EventRef<'_>,
         read: Incoming<'_>,
         agent: Option<&str>,
     ) -> Appended {
-        let mut chain = mappers.lock().unwrap_or_else(PoisonError::into_inner);
-        if !chain.wants(event.kind) {
-            return self.append(read, Form::AsEmitted);
-        }
+        let mapped = mappers.with(|chain| self.map_with(chain, event, read, agent));
+        mapped.unwrap_or(Appended::Over)
+    }
+
+    fn map_with(
+        &self,
+        chain: &mut MapperChain,
+        event: EventRef<'_>,
+        read: Incoming<'_>,
+        agent: Option<&str>,
+    ) -> Appended {
         if self.control.kill.is_cancelled() {
             return Appended::Over;
+        }
+        if !chain.wants(event.kind) {
+            return self.append(read, Form::AsEmitted);
         }
         let mut result = Appended::Accepted;
         let mut refused = None;
         let mut outputs = 0_u32;
-        let outcome = chain.map(event, &mut |mapped: EventRef<'_>| {
+        let limit = self.settings.event_bytes;
+        let outcome = chain.map(event, limit, &mut |mapped: EventRef<'_>| {
             if outputs == 0 {
                 self.keep_emitted(&event, agent);
             }
@@ -225,7 +264,7 @@ impl LiveRun {
             Err(fault) => return self.fail(&fault.mapper, &fault.reason),
         }
         if let Some(refused) = refused {
-            return self.fail(&self.mapper_names, &refused);
+            return self.fail(self.mapper_names(), &refused);
         }
         result
     }

@@ -7,7 +7,7 @@
 //! - [`budget`]: the bound on all logs together.
 //! - [`registry`] and `slot`: which session has which run.
 //! - `driver`, `ending`, [`supervise`], [`control`]: one run's task.
-//! - [`live`], `incoming`: the way of an event from a plugin into the log.
+//! - [`live`], `incoming`, `mappers`: the way of an event from a plugin into the log.
 //! - `scope`, `services`, `tools`, `subagent`, `history`, `state`, `items`, `params`: what an agent asks of the
 //!   host.
 //! - [`recorder`], `stored`: saving what is streamed while it is streamed.
@@ -23,6 +23,7 @@ mod incoming;
 mod items;
 pub mod live;
 pub mod log;
+mod mappers;
 mod params;
 pub mod record;
 pub mod recorder;
@@ -65,7 +66,7 @@ pub struct RunSettings {
     pub json_depth: usize,
     /// How long a run may take.
     pub run_time: Duration,
-    /// How long an agent may take to end after a stop.
+    /// How long the run's own agent may take to end after a stop; see [`RunSettings::grace_at`].
     pub grace: Duration,
     /// How long an `emit` waits for lagging watchers at a time; zero for not at all.
     pub slow_wait: Duration,
@@ -94,6 +95,12 @@ impl RunSettings {
             subagent_depth: limits.subagent_depth,
         }
     }
+
+    /// How long an agent that is nested `depth` deep may take to end after a stop. The stop reaches all agents of a
+    /// run at once, and one whose subagent has to be given up needs some time of its own after that.
+    pub fn grace_at(&self, depth: u32) -> Duration {
+        (0..depth).fold(self.grace, |grace, _| grace * 3 / 4)
+    }
 }
 
 /// Where new runs find what is in force.
@@ -115,4 +122,18 @@ pub struct UserMessage {
     pub images: Vec<ImageData>,
     /// Its files.
     pub files: Vec<FileRef>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_calls_an_agent_has_longer_to_end_than_that() {
+        let config = Config::from_toml("stop.grace = \"16s\"", ".").unwrap();
+        let settings = RunSettings::of(&config);
+        let graces = [0, 1, 2, 40].map(|depth| settings.grace_at(depth));
+        assert_eq!(graces[..3], [16, 12, 9].map(Duration::from_secs));
+        assert!(graces[3] < Duration::from_millis(1));
+    }
 }

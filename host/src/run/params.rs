@@ -82,7 +82,7 @@ pub(super) async fn sub(
         .previous_data(session.id, agent.name())
         .await?;
     params.metadata = Value::Object(session.metadata.clone());
-    params.grace_ms = millis(services.settings.grace);
+    params.grace_ms = millis(services.settings.grace_at(depth));
     Ok(params)
 }
 

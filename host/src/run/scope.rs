@@ -131,6 +131,9 @@ impl RunHost for Scope {
         if self.over.is_cancelled() {
             return Answer::Stop;
         }
+        if !self.services.live.has_room_for(&event) {
+            return Answer::TooLarge;
+        }
         match &self.sub {
             None => self.services.live.emit(event, None, &self.slow),
             Some(sub) => sub.emit(event, self.agent.name(), &self.services.live, &self.slow),

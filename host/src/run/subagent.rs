@@ -9,6 +9,7 @@ use plugin_api::{Event, EventRef, ServiceErrorCode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::ending::too_large;
 use super::items::ItemQueue;
 use super::live::LiveRun;
 use super::params;
@@ -118,17 +119,25 @@ pub(super) async fn run(
         over.clone(),
     );
     let host = Arc::clone(&scope);
-    let mut handle = agent
-        .start(&params, host)
-        .await
-        .map_err(|error| ServiceFailure::failed(ServiceErrorCode::Internal, error.to_string()))?;
-
     // The run's stop reaches every agent in it; so does the caller's loss of interest.
     let stop = services.live.control.stop.child_token();
+    // It may wait for a fresh copy of its library.
+    let started = tokio::select! {
+        biased;
+        started = agent.start(&params, host) => started,
+        () = stop.cancelled() => return Err(ServiceFailure::Cancelled),
+        () = cancel.cancelled() => return Err(ServiceFailure::Cancelled),
+    };
+    let mut handle = started.map_err(|error| {
+        tracing::error!(run = %services.live.control.id, %error, "the subagent could not be started");
+        let text = format!("the agent {} is not available", call.agent);
+        ServiceFailure::failed(ServiceErrorCode::Internal, text)
+    })?;
+
     let levers = Levers {
         stop: &stop,
         kill: &services.live.control.kill,
-        grace: services.settings.grace,
+        grace: services.settings.grace_at(depth),
         slow: &slow,
         slow_wait: services.settings.slow_wait,
         log: &services.live.log,
@@ -160,7 +169,13 @@ pub(super) async fn run(
 }
 
 fn answer(scope: &Scope, end: RunEnd) -> Answer {
+    let limit = scope.services().settings.history_bytes;
     let (status, outcome) = match end {
+        RunEnd::Finished(outcome) | RunEnd::Stopped(outcome)
+            if let Some(text) = too_large(&outcome, limit) =>
+        {
+            return Err(ServiceFailure::failed(ServiceErrorCode::TooLarge, text));
+        }
         RunEnd::Finished(outcome) => ("finished", outcome),
         RunEnd::Stopped(outcome) => ("stopped", outcome),
         RunEnd::Failed { kind, text } => {

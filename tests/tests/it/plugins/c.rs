@@ -9,7 +9,9 @@ use roundhouse_host::plugin::{FailureKind, PluginState, RunEnd, ToolRequest};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::stage::{Recorder, Stage, answer, mapper_params, run, soon, start, toml_path, until};
+use super::stage::{
+    EVENT_BYTES, Recorder, Stage, answer, mapper_params, run, soon, start, toml_path, until,
+};
 
 /// Compiles the library, with macros that say what is wrong with it.
 fn compile(stage: &Stage, name: &str, macros: &[&str]) -> PathBuf {
@@ -331,8 +333,9 @@ async fn garbage_from_a_mapper_is_its_fault() {
             .open_mappers(&mapper_params())
             .await
             .unwrap();
-        let mapped = Event::stream_delta(bad)
-            .with_parts(|parts| chain.map(parts, &mut |event| panic!("{bad}: {event:?}")));
+        let mapped = Event::stream_delta(bad).with_parts(|parts| {
+            chain.map(parts, EVENT_BYTES, &mut |event| panic!("{bad}: {event:?}"))
+        });
         assert_eq!(mapped.unwrap_err().mapper, "c/mapper", "{bad}");
     }
 }

@@ -12,7 +12,7 @@ use roundhouse_host::plugin::{Mapped, RunEnd, ToolRequest};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::stage::{Recorder, Stage, answer, mapper_params, run, soon, toml_path};
+use super::stage::{EVENT_BYTES, Recorder, Stage, answer, mapper_params, run, soon, toml_path};
 
 /// Where everything of this module is built. Of the build's own target folder, so that it is kept.
 fn target() -> PathBuf {
@@ -122,8 +122,11 @@ async fn works(file: &Path) {
 
     let mut chain = agent.open_mappers(&mapper_params()).await.unwrap();
     let mut mapped = Vec::new();
-    let became = plugin_api::Event::stream_delta("text")
-        .with_parts(|parts| chain.map(parts, &mut |event| mapped.push(event.text.to_owned())));
+    let became = plugin_api::Event::stream_delta("text").with_parts(|parts| {
+        chain.map(parts, EVENT_BYTES, &mut |event| {
+            mapped.push(event.text.to_owned())
+        })
+    });
     assert_eq!(
         (became, mapped),
         (Ok(Mapped::Replaced(1)), vec!["text.".to_owned()])

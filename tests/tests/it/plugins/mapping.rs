@@ -1,10 +1,10 @@
 //! Event mappers in a chain.
 
 use plugin_api::Event;
-use roundhouse_host::plugin::{Catalog, Mapped, MapperChain, MapperFault};
+use roundhouse_host::plugin::{COPIES_OPENED, Catalog, Mapped, MapperChain, MapperFault};
 use serde_json::json;
 
-use super::stage::{FAULTY, Stage, mapper_params};
+use super::stage::{EVENT_BYTES, FAULTY, Stage, answer, mapper_params, soon};
 
 const MAIN: &str = "[agents.main]\ncomponent = \"faulty/agent\"\n";
 
@@ -34,7 +34,7 @@ async fn chain(catalog: &Catalog) -> Result<MapperChain, MapperFault> {
 fn map(chain: &mut MapperChain, event: &Event) -> Result<Vec<Event>, MapperFault> {
     let mut out = Vec::new();
     let mapped = event.with_parts(|parts| {
-        chain.map(parts, &mut |event| {
+        chain.map(parts, EVENT_BYTES, &mut |event| {
             out.push(Event::from_parts(event).unwrap())
         })
     })?;
@@ -118,7 +118,8 @@ async fn a_mapper_that_fails_in_whatever_way_lets_nothing_through() {
     for (mode, reason) in [
         ("\"fail\"", "failed"),
         ("\"panic\"", "failed"),
-        ("\"overrun\"", "100 are allowed"),
+        ("\"overrun\"", "1000 are allowed"),
+        ("\"grow\"", "and 8192 are allowed"),
         ("\"forge\"", "`stream_stopped`, which is the host's own"),
         ("\"flood\"", "more than 1024 events"),
     ] {
@@ -126,7 +127,7 @@ async fn a_mapper_that_fails_in_whatever_way_lets_nothing_through() {
         let mut chain = chain(&catalog).await.unwrap();
         let mut out = 0;
         let fault = delta("secret")
-            .with_parts(|parts| chain.map(parts, &mut |_| out += 1))
+            .with_parts(|parts| chain.map(parts, EVENT_BYTES, &mut |_| out += 1))
             .expect_err(mode);
         assert_eq!(fault.to_string(), "mapper faulty/mapper");
         assert!(fault.reason.contains(reason), "{mode}: {}", fault.reason);
@@ -140,6 +141,87 @@ async fn a_mapper_that_cannot_be_opened_is_a_fault() {
     let catalog = catalog(&stage, &["\"fail_open\""], &[]).await;
     let fault = chain(&catalog).await.err().unwrap();
     assert_eq!(fault.mapper, "faulty/mapper");
+}
+
+/// The mapper's library, of which the agent tells the generation, and the file that ends what hangs in it.
+async fn hanging(stage: &Stage, mode: &str) -> std::sync::Arc<Catalog> {
+    let until = super::stage::toml_path(&stage.path("until"));
+    stage
+        .load(&format!(
+            "{FAULTY}{MAIN}[[agents.main.mappers]]\ncomponent = \"faulty/mapper\"\n\
+             config = {{ mode = \"{mode}\", until = {until} }}\n"
+        ))
+        .await
+}
+
+async fn generation(catalog: &Catalog) -> u64 {
+    let generation = answer(catalog.agent("main").unwrap(), "generation").await;
+    generation.parse().unwrap()
+}
+
+// On one thread, which the mapper would block.
+#[tokio::test]
+async fn an_open_that_never_returns_is_a_fault_and_a_fresh_copy_serves() {
+    let stage = Stage::new();
+    let catalog = hanging(&stage, "hang_open").await;
+    let first = generation(&catalog).await;
+    let fault = soon("opening", chain(&catalog)).await.err().unwrap();
+    assert_eq!(fault.to_string(), "mapper faulty/mapper");
+    assert!(
+        fault.reason.contains("1000 ms are allowed"),
+        "{}",
+        fault.reason
+    );
+    assert!(generation(&catalog).await > first);
+    std::fs::write(stage.path("until"), "").unwrap();
+    chain(&catalog).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_that_never_returns_is_seen_from_outside() {
+    let stage = Stage::new();
+    let catalog = hanging(&stage, "hang").await;
+    let first = generation(&catalog).await;
+    let mut chain = chain(&catalog).await.unwrap();
+    let watch = chain.watch();
+    let mapping = std::thread::spawn(move || map(&mut chain, &delta("secret")));
+    let fault = soon("the overrun", watch.overrun()).await;
+    assert_eq!(fault.to_string(), "mapper faulty/mapper");
+    assert!(generation(&catalog).await > first);
+    assert!(!mapping.is_finished());
+    std::fs::write(stage.path("until"), "").unwrap();
+    let late = soon("the map", tokio::task::spawn_blocking(|| mapping.join())).await;
+    let fault = late.unwrap().unwrap().unwrap_err();
+    assert!(fault.reason.contains("are allowed"), "{}", fault.reason);
+    soon("the close", watch.closed()).await;
+}
+
+#[tokio::test]
+async fn while_a_call_hangs_in_the_last_copy_it_takes_nothing_new() {
+    let stage = Stage::new();
+    let catalog = hanging(&stage, "hang_open").await;
+    for _ in 1..COPIES_OPENED {
+        let host = super::stage::Recorder::new();
+        let handle = super::stage::start(catalog.agent("main").unwrap(), "wait_stop", &host).await;
+        handle.abandon();
+        generation(&catalog).await;
+    }
+    let last = generation(&catalog).await;
+    let fault = soon("opening", chain(&catalog)).await.err().unwrap();
+    assert!(fault.reason.contains("goes on"), "{}", fault.reason);
+    let refused = soon("opening", chain(&catalog)).await.err().unwrap();
+    assert_eq!(
+        refused.reason,
+        "calls of it hang, in the last of the 16 copies that are opened of a library"
+    );
+    std::fs::write(stage.path("until"), "").unwrap();
+    soon("opening again", async {
+        while chain(&catalog).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    assert_eq!(generation(&catalog).await, last);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A run that cannot be ended, and the fresh copy of its library that serves the next one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,17 +142,7 @@ async fn a_fresh_copy_that_cannot_be_made_is_a_reason_not_to_start() {
     let stage = Stage::new();
     let catalog = stage.load(&format!("{FAULTY}{MAIN}")).await;
     abandon_one(&stage, &catalog).await;
-    // Fresh copies are made of the one that was checked at the start.
-    for folder in std::fs::read_dir(stage.path("data/plugins"))
-        .unwrap()
-        .flatten()
-    {
-        if folder.path().is_dir() {
-            for file in std::fs::read_dir(folder.path()).unwrap().flatten() {
-                std::fs::remove_file(file.path()).unwrap();
-            }
-        }
-    }
+    take_staged(&stage);
     let params = super::stage::params("hello");
     let refused = catalog
         .agent("main")
@@ -166,6 +157,48 @@ async fn a_fresh_copy_that_cannot_be_made_is_a_reason_not_to_start() {
             .contains("no fresh copy could be made: cannot read"),
         "{refused}"
     );
+    std::fs::write(stage.path("go"), "").unwrap();
+}
+
+/// Takes the file away that fresh copies are made of, which is the one that was checked at the start. Answers what is
+/// to be put back.
+fn take_staged(stage: &Stage) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut taken = Vec::new();
+    let folders = std::fs::read_dir(stage.path("data/plugins")).unwrap();
+    for folder in folders
+        .flatten()
+        .map(|folder| folder.path())
+        .filter(|path| path.is_dir())
+    {
+        for file in std::fs::read_dir(folder).unwrap().flatten() {
+            let bytes = std::fs::read(file.path()).unwrap();
+            std::fs::remove_file(file.path()).unwrap();
+            taken.push((file.path(), bytes));
+        }
+    }
+    taken
+}
+
+#[tokio::test]
+async fn copies_that_could_not_be_made_do_not_count() {
+    let stage = Stage::new();
+    let catalog = stage.load(&format!("{FAULTY}{MAIN}")).await;
+    let first = generation(&catalog).await;
+    abandon_one(&stage, &catalog).await;
+    let taken = take_staged(&stage);
+    let params = super::stage::params("hello");
+    let agent = catalog.agent("main").unwrap();
+    // Each attempt a while after the one before it.
+    tokio::time::pause();
+    for _ in 0..=COPIES_OPENED {
+        assert!(agent.start(&params, Recorder::new()).await.is_err());
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    tokio::time::resume();
+    for (file, bytes) in taken {
+        std::fs::write(file, bytes).unwrap();
+    }
+    assert!(generation(&catalog).await > first);
     std::fs::write(stage.path("go"), "").unwrap();
 }
 

@@ -11,7 +11,7 @@ use roundhouse_host::plugin::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::stage::{Recorder, Stage, mapper_params, params, soon};
+use super::stage::{EVENT_BYTES, Recorder, Stage, mapper_params, params, soon};
 
 const SHIPPED: &str = include_str!("../../../../config/roundhouse.toml");
 
@@ -224,7 +224,7 @@ async fn redact_masks_what_tools_show() {
     let mut map = |event: Event| {
         let mut out = Vec::new();
         let mapped = event.with_parts(|parts| {
-            chain.map(parts, &mut |event| {
+            chain.map(parts, EVENT_BYTES, &mut |event| {
                 out.push(Event::from_parts(event).unwrap())
             })
         });

@@ -34,6 +34,9 @@ pub(super) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     .await;
 }
 
+/// What an event may take, in bytes.
+pub(super) const EVENT_BYTES: usize = 8 * 1024;
+
 /// A folder for one test: configuration, data and whatever else.
 pub(super) struct Stage {
     folder: tempfile::TempDir,

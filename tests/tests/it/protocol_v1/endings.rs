@@ -221,3 +221,64 @@ async fn a_faulty_script_fails_before_it_does_anything() {
     );
     host.shut_down([client]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_is_too_large_fails_the_run() {
+    let host = TestHost::with("limits.history_bytes = \"4 KiB\"").await;
+    let session = host.session_with("puppet").await;
+    let mut client = host.idle(session).await;
+    for (outcome, what) in [
+        (json!({"content": "x".repeat(4097)}), "content has 4097"),
+        (json!({"data": "x".repeat(4095)}), "data has 4097"),
+    ] {
+        let strings = Strings::new().await;
+        client.begin(&strings.content()).await;
+        let mut puppet = strings.take().await;
+        puppet.begin("finish", outcome).await;
+        let text = format!(
+            "Internal error: the outcome's {what} bytes, and limits.history_bytes allows 4096"
+        );
+        client.expect(error(&text)).await;
+    }
+    let strings = Strings::new().await;
+    client.begin(&strings.content()).await;
+    let mut puppet = strings.take().await;
+    let fits = json!({"content": "x".repeat(4096), "data": "x".repeat(4094)});
+    puppet.begin("finish", fits).await;
+    client.expect_kind("stream_end").await;
+    host.shut_down([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_an_agent_cannot_start_is_for_the_operator_to_know() {
+    let host = TestHost::with("stop.grace = \"100ms\"").await;
+    let session = host.session_with("puppet").await;
+    let mut client = host.idle(session).await;
+    let strings = Strings::new().await;
+    client.begin(&strings.content()).await;
+    let mut puppet = strings.take().await;
+    let file = host.path("enough");
+    puppet.begin("block_thread", json!(file)).await;
+    host.stop(session).await;
+    client.expect_kind("stream_stopped").await;
+    // The next run needs a fresh copy of the library, and there is nothing that one could be made of.
+    let staged = host.path("data/plugins");
+    for folder in std::fs::read_dir(staged).unwrap().flatten() {
+        for staged in std::fs::read_dir(folder.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            std::fs::remove_file(staged.path()).unwrap();
+        }
+    }
+    let frames = client.run("hello").await;
+    assert_eq!(frames.len(), 2, "{frames:?}");
+    assert_eq!(
+        frames[1].value(),
+        &error("Internal error: the agent puppet is not available")
+    );
+    std::fs::write(file, "").unwrap();
+    puppet.gone().await;
+    host.shut_down([client]).await;
+}

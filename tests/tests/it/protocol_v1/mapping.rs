@@ -1,5 +1,7 @@
 //! Event mappers between agents and clients.
 
+use std::time::{Duration, Instant};
+
 use roundhouse_tests::script::{delta, emit, hold};
 use roundhouse_tests::{Frame, Strings, TestHost, fold, script, text_of};
 use serde_json::{Value, json};
@@ -195,5 +197,82 @@ mappers = [{ component = "faulty/mapper", config = { mode = "dot", deltas_only =
     let mut client = host.client().await;
     let frames = client.run(&script(&[delta("a")])).await;
     assert_eq!(text_of(&frames), "a.a.");
+    host.shut_down([client]).await;
+}
+
+/// A host with a mapper that hangs until a file is there, and an agent of the same library, which tells the copy that
+/// it is of.
+async fn hanging(mode: &str) -> TestHost {
+    let folder = tempfile::tempdir().unwrap();
+    let until = json!(folder.path().join("until"));
+    let mapper = faulty(&format!("mode = \"{mode}\", until = {until}"));
+    let toml = format!("{mapper}\n[agents.told]\ncomponent = \"faulty/agent\"\n");
+    TestHost::in_folder(folder, &toml, Duration::from_secs(10)).await
+}
+
+fn release(host: &TestHost) {
+    std::fs::write(host.path("until"), "").unwrap();
+}
+
+fn is_that_fault(frames: &[Frame]) -> bool {
+    frames.len() == 2
+        && frames[1].kind() == "error"
+        && frames[1].value()["message"] == "Internal error: mapper faulty/mapper"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapper_that_never_returns_ends_the_run_soon() {
+    for mode in ["hang", "hang_open"] {
+        let host = hanging(mode).await;
+        let mut client = host.client().await;
+        // In an agent's `emit`, in an event of the host's own, and in the last.
+        let call = json!({"tool": ["calculator", {"expression": "1"}]});
+        for steps in [vec![delta("secret")], vec![call], vec![]] {
+            let begun = Instant::now();
+            let frames = client.run(&script(&steps)).await;
+            assert!(is_that_fault(&frames), "{mode}: {frames:?}");
+            // Long before the end of a run's time or of the grace.
+            assert!(begun.elapsed() < Duration::from_secs(8), "{mode}");
+        }
+        release(&host);
+        let frames = client.run(&script(&[delta("open")])).await;
+        assert_eq!(text_of(&frames), "open", "{mode}");
+        host.shut_down([client]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapper_that_never_closes_is_served_from_a_fresh_copy() {
+    let host = hanging("hang_close").await;
+    let session = host.session_with("told").await;
+    let mut client = host.idle(session).await;
+    let mut generation = async || {
+        let frames = client.run("generation").await;
+        frames.last().unwrap().value()["content"].clone()
+    };
+    let first = generation().await;
+    // Those that come too many in the meantime fail.
+    loop {
+        let next = generation().await;
+        if next != first && !next.is_null() {
+            break;
+        }
+    }
+    release(&host);
+    host.shut_down([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mapper_makes_is_no_larger_than_what_an_agent_may() {
+    let host = TestHost::with(&format!(
+        "limits.event_bytes = \"8 KiB\"\n{}",
+        faulty("mode = \"grow\"")
+    ))
+    .await;
+    let mut client = host.client().await;
+    for steps in [vec![delta("a"), hold()], vec![]] {
+        let frames = client.run(&script(&steps)).await;
+        assert!(is_that_fault(&frames), "{frames:?}");
+    }
     host.shut_down([client]).await;
 }

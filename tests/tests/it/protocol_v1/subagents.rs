@@ -178,3 +178,69 @@ async fn a_stop_reaches_it() {
     client.expect(json!({"type": "stream_stopped"})).await;
     host.shut_down([client]).await;
 }
+
+/// `told`, which does as it is told, in a library of its own.
+const TOLD: &str = r#"
+[plugins.libraries.faulty]
+file = "fixture_faulty"
+[agents.puppet]
+subagents = ["told", "helper"]
+[agents.told]
+component = "faulty/agent"
+[agents.helper]
+component = "puppet/puppet"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_it_over_the_limit_is_refused() {
+    let toml = format!("limits.event_bytes = \"8 KiB\"\n{TOLD}");
+    let answer = led(&toml, json!(["told", "big 9000"])).await;
+    assert_eq!(
+        answer,
+        Ok(json!({"content": "Err(TooLarge)", "stopped": false}))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_of_it_that_is_too_large_is_told_to_its_caller() {
+    let toml = format!("limits.history_bytes = \"4 KiB\"\n{NESTED}");
+    let error = led(&toml, json!(["helper", "x".repeat(5000)])).await;
+    let error = error.unwrap_err();
+    assert!(
+        error
+            .contains("the outcome's content has 5000 bytes, and limits.history_bytes allows 4096"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_does_not_stop_leaves_its_caller_the_time_to() {
+    let host = TestHost::with(&format!("stop.grace = \"6s\"\n{TOLD}")).await;
+    let session = host.session_with("puppet").await;
+    let strings = Strings::new().await;
+    let mut client = host.idle(session).await;
+    client.begin(&strings.content()).await;
+    let mut puppet = strings.take().await;
+    let file = host.path("enough");
+    let inner = Strings::new().await;
+    puppet
+        .begin("subagent", json!(["helper", inner.content()]))
+        .await;
+    let mut helper = inner.take().await;
+    helper.begin("block_thread", json!(file)).await;
+    host.stop(session).await;
+    assert!(puppet.answer().await.is_err());
+    puppet.delta("tidied up").await;
+    puppet.begin("stop", json!({})).await;
+    let frames = client.rest_of_run().await;
+    assert_eq!(
+        fold(&frames),
+        [
+            json!({"type": "stream_delta", "delta": "tidied up"}),
+            json!({"type": "stream_stopped"})
+        ]
+    );
+    std::fs::write(file, "").unwrap();
+    helper.gone().await;
+    host.shut_down([client]).await;
+}
