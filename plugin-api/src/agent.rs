@@ -73,10 +73,12 @@ pub struct RunRequest {
 impl RunRequest {
     pub(crate) fn new(params: RunParams, scope: &Arc<Scope>) -> Self {
         let image = |info: crate::wire::ImageInfo| Image {
-            handle: info.handle,
             media_type: info.media_type,
             len: info.bytes,
-            scope: Arc::clone(scope),
+            source: ImageSource::Host {
+                handle: info.handle,
+                scope: Arc::clone(scope),
+            },
         };
         Self {
             run_id: params.run_id.into(),
@@ -98,13 +100,28 @@ impl RunRequest {
 /// An image of a message. Its bytes stay with the host until they are asked for.
 #[derive(Clone, Debug)]
 pub struct Image {
-    handle: u64,
     media_type: String,
     len: u64,
-    scope: Arc<Scope>,
+    source: ImageSource,
+}
+
+#[derive(Clone, Debug)]
+enum ImageSource {
+    Host { handle: u64, scope: Arc<Scope> },
+    Own(Arc<[u8]>),
 }
 
 impl Image {
+    /// An image of one's own, for tests of what works with images. Its bytes are there at any time.
+    pub fn new(media_type: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
+        Self {
+            media_type: media_type.into(),
+            len: bytes.len() as u64,
+            source: ImageSource::Own(bytes),
+        }
+    }
+
     /// For example `image/png`.
     pub fn media_type(&self) -> &str {
         &self.media_type
@@ -126,7 +143,10 @@ impl Image {
     ///
     /// The run is over, or the host no longer has the image.
     pub fn bytes(&self) -> Result<Vec<u8>, ImageError> {
-        self.scope.image(self.handle)
+        match &self.source {
+            ImageSource::Host { handle, scope } => scope.image(*handle),
+            ImageSource::Own(bytes) => Ok(bytes.to_vec()),
+        }
     }
 }
 
@@ -157,6 +177,21 @@ impl Outcome {
         }
     }
 
+    /// The final text.
+    pub fn content(&self) -> &str {
+        &self.data.content
+    }
+
+    /// Whether the agent ended because it was stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// What the host is told: the content, the numbers and the data.
+    pub fn as_wire(&self) -> &OutcomeData {
+        &self.data
+    }
+
     /// Tokens that the turn has used.
     #[must_use]
     pub fn token_count(mut self, tokens: u64) -> Self {
@@ -183,5 +218,27 @@ impl Outcome {
     pub fn data(mut self, data: impl Into<Value>) -> Self {
         self.data.data = Some(data.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_tells_what_it_was_made_of() {
+        let outcome = Outcome::finished("done").token_count(3).data(7);
+        assert_eq!((outcome.content(), outcome.is_stopped()), ("done", false));
+        assert_eq!(outcome.as_wire().token_count, 3);
+        assert_eq!(outcome.as_wire().data, Some(Value::from(7)));
+        assert!(Outcome::stopped("").is_stopped());
+    }
+
+    #[test]
+    fn an_image_of_ones_own_needs_no_host() {
+        let image = Image::new("image/png", *b"bytes");
+        assert_eq!((image.media_type(), image.len()), ("image/png", 5));
+        assert_eq!(image.bytes().unwrap(), b"bytes");
+        assert!(!image.is_empty() && Image::new("image/png", []).is_empty());
     }
 }

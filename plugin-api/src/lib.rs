@@ -14,7 +14,7 @@
 //! crate-type = ["cdylib"]
 //!
 //! [dependencies]
-//! roundhouse-plugin-api = "0.1"
+//! roundhouse-plugin-api = { path = "/path/to/roundhouse/plugin-api" }
 //! ```
 //!
 //! and `src/lib.rs`:

@@ -246,6 +246,25 @@ pub struct SubagentOutcome {
     pub token_count: u64,
 }
 
+impl SubagentOutcome {
+    /// One that finished with this text, for tests of what works with such answers. Its other fields can be set.
+    pub fn finished(content: impl Into<String>) -> Self {
+        Self {
+            content: content.into(),
+            stopped: false,
+            token_count: 0,
+        }
+    }
+
+    /// One that ended because the run was stopped, with what there was of its text.
+    pub fn stopped(content: impl Into<String>) -> Self {
+        Self {
+            stopped: true,
+            ..Self::finished(content)
+        }
+    }
+}
+
 /// A value of an agent's state in a session.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
