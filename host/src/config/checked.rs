@@ -61,6 +61,10 @@ pub struct Limits {
     pub replay_records: usize,
     /// Most bytes in a session's replay.
     pub replay_bytes: usize,
+    /// How long the events of a run that has ended are kept in memory.
+    pub replay_keep: Duration,
+    /// Most messages that wait in a session for the runs before them.
+    pub queue: usize,
     /// Most bytes of all sessions' logs together.
     pub log_bytes: usize,
     /// Largest event that an agent may emit, in bytes.

@@ -94,6 +94,8 @@ impl<'a> Lowering<'a> {
         let limits = Limits {
             replay_records: count(raw.replay_records),
             replay_bytes: self.bytes("/limits/replay_bytes", raw.replay_bytes),
+            replay_keep: raw.replay_seconds.0,
+            queue: count(raw.queue),
             log_bytes: self.bytes("/limits/log_bytes", raw.log_bytes),
             event_bytes: self.bytes("/limits/event_bytes", raw.event_bytes),
             history_bytes: self.bytes("/limits/history_bytes", raw.history_bytes),

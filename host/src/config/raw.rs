@@ -99,6 +99,11 @@ pub(crate) struct Limits {
     pub(crate) replay_records: u32,
     /// Most bytes in a session's replay.
     pub(crate) replay_bytes: ByteSize,
+    /// How long the events of a run that has ended are kept in memory for clients that come back.
+    pub(crate) replay_seconds: HumanDuration,
+    /// Most messages that wait in a session for the runs before them.
+    #[schemars(range(min = 0, max = 1_000))]
+    pub(crate) queue: u32,
     /// Most bytes of the logs of all sessions together. Over it, logs of finished runs go
     /// first, oldest first.
     pub(crate) log_bytes: ByteSize,
@@ -137,6 +142,8 @@ impl Default for Limits {
         Self {
             replay_records: 500,
             replay_bytes: ByteSize::mib(8),
+            replay_seconds: HumanDuration(Duration::from_mins(5)),
+            queue: 16,
             log_bytes: ByteSize::mib(512),
             event_bytes: ByteSize::mib(1),
             history_bytes: ByteSize::mib(16),

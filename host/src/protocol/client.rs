@@ -7,10 +7,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::errors::{self, ErrorCode};
 use super::json::deeper_than;
-use crate::session::FileRef;
+use super::version::Version;
+use crate::session::{FileRef, RunId};
 
 /// What a client sends, for the schema. An enum since more types may come.
 #[derive(JsonSchema)]
@@ -18,8 +20,8 @@ use crate::session::FileRef;
     tag = "type",
     rename_all = "snake_case",
     title = "Client message",
-    description = "What a client sends, version 1 of the protocol: one JSON object in one text frame. \
-        The host ignores fields that it does not know."
+    description = "What a client sends: one JSON object in one text frame. The host ignores fields that it does not \
+        know. What is said to be of version 2 needs a connection that asked for it."
 )]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) enum ClientFrame {
@@ -30,9 +32,78 @@ pub(super) enum ClientFrame {
             "type": "message", "content": "What is on this picture, and in this file?",
             "images": ["data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"],
             "files": [{"name": "notes.txt", "path": "/srv/roundhouse/uploads/notes.txt"}]
+        },
+        {
+            "type": "message", "content": "And then?", "id": "5e2f3a52-0c1b-4b60-9d43-1d7a3e1f7a11",
+            "on_busy": "enqueue"
         }
     ]))]
-    Message(ClientMessage),
+    Message(MessageFrame),
+    /// Version 2: asks the run in progress to stop. Answered by `stop_ack`.
+    #[schemars(extend("examples" = [
+        {"type": "stop"},
+        {"type": "stop", "run_id": "0199c3a2-5b7e-7cc0-8f35-6f1c1d2c9a10"}
+    ]))]
+    Stop {
+        /// The run that is meant; if another is in progress, nothing is done. Without it, whichever is in progress.
+        run_id: Option<RunId>,
+    },
+}
+
+/// A message with what only version 2 has, for the schema.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct MessageFrame {
+    #[schemars(flatten)]
+    message: ClientMessage,
+    /// Version 2: a UUID of the client's choice. The same message sent again under the same id, within a day, does
+    /// nothing but tell how its run stands.
+    #[schemars(with = "Option<RunId>")]
+    id: Option<Uuid>,
+    /// Version 2: what to do with the message while a run is in progress. `reject` without it.
+    on_busy: Option<OnBusy>,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientRequest {
+    /// A run.
+    Message(ClientMessage, Delivery),
+    /// That the run in progress stops; that it is the one named, if one is.
+    Stop(Option<RunId>),
+}
+
+/// How a message is to be taken. Version 1 has the defaults alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its id.
+    pub id: Option<SentId>,
+    /// What to do while a run is in progress.
+    pub on_busy: OnBusy,
+}
+
+/// The id of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentId {
+    /// The id.
+    pub id: Uuid,
+    /// As the client wrote it, and gets it back.
+    pub text: String,
+}
+
+/// What to do with a message while a run is in progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum OnBusy {
+    /// Refuse it.
+    #[default]
+    Reject,
+    /// Keep it until the runs before it are over.
+    Enqueue,
+    /// Stop the run in progress, and then take this message before all that wait.
+    Interrupt,
 }
 
 /// A message to the session's agent.
@@ -69,6 +140,9 @@ pub enum ClientFault {
     /// JSON, but not what a message must be.
     #[error("{}", errors::INVALID_MESSAGE)]
     InvalidMessage,
+    /// A message or a stop with a field of version 2 that is not what it must be.
+    #[error("{0}")]
+    InvalidField(&'static str),
     /// A message with more images than allowed.
     #[error("{}", errors::too_many_images(*count, *max))]
     TooManyImages {
@@ -85,39 +159,114 @@ impl ClientFault {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::InvalidJson => ErrorCode::InvalidJson,
-            Self::InvalidMessage => ErrorCode::InvalidMessage,
+            Self::InvalidMessage | Self::InvalidField(_) => ErrorCode::InvalidMessage,
             Self::TooManyImages { .. } => ErrorCode::TooManyImages,
         }
+    }
+}
+
+/// A frame that is no request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What is wrong.
+    pub fault: ClientFault,
+    /// The message's id, if that much could be read.
+    pub id: Option<SentId>,
+}
+
+impl From<ClientFault> for Unreadable {
+    fn from(fault: ClientFault) -> Self {
+        Self { fault, id: None }
     }
 }
 
 /// Parses a text frame.
 ///
 /// Unknown fields are skipped without being built, the last of several equal keys counts, and `images` or
-/// `files` that are null or missing are empty. The stack that is needed does not grow with the text.
+/// `files` that are null or missing are empty. The stack that is needed does not grow with the text. To version 1
+/// what is new in version 2 is unknown.
 ///
 /// # Errors
 ///
 /// The first [`ClientFault`] in the order in which they are declared.
-pub fn parse_client_frame(text: &str, limits: ParseLimits) -> Result<ClientMessage, ClientFault> {
+pub fn parse_client_frame(
+    text: &str,
+    limits: ParseLimits,
+    version: Version,
+) -> Result<ClientRequest, Unreadable> {
     if deeper_than(text.as_bytes(), limits.depth) {
-        return Err(ClientFault::InvalidJson);
+        return Err(ClientFault::InvalidJson.into());
     }
     if !text
         .trim_start_matches([' ', '\t', '\n', '\r'])
         .starts_with('{')
     {
         let json = serde_json::from_str::<IgnoredAny>(text);
-        return Err(if json.is_ok() {
+        return Err(Unreadable::from(if json.is_ok() {
             ClientFault::InvalidMessage
         } else {
             ClientFault::InvalidJson
-        });
+        }));
     }
-    let [kind, content, images, files] = members(text, ["type", "content", "images", "files"])?;
-    if string(kind)? != "message" {
-        return Err(ClientFault::InvalidMessage);
+    let [kind, content, images, files, id, on_busy, run_id] = members(
+        text,
+        [
+            "type", "content", "images", "files", "id", "on_busy", "run_id",
+        ],
+    )?;
+    let is_new = version == Version::V2;
+    let id = sent_id(id.filter(|_| is_new));
+    let refused = |fault| Unreadable {
+        fault,
+        id: id.as_ref().ok().cloned().flatten(),
+    };
+    match string(kind).map_err(refused)?.as_str() {
+        "message" => {}
+        "stop" if is_new => return stop(run_id).map_err(refused),
+        _ => return Err(refused(ClientFault::InvalidMessage)),
     }
+    let on_busy = on_busy.filter(|on_busy| is_new && on_busy.get() != "null");
+    let on_busy = on_busy.map_or(Ok(OnBusy::default()), |on_busy| {
+        let fault = "`on_busy` must be \"reject\", \"enqueue\" or \"interrupt\".";
+        serde_json::from_str(on_busy.get()).map_err(|_| refused(ClientFault::InvalidField(fault)))
+    })?;
+    let message = message(content, images, files, limits).map_err(refused)?;
+    let id = id.map_err(ClientFault::InvalidField)?;
+    Ok(ClientRequest::Message(message, Delivery { id, on_busy }))
+}
+
+/// Reads a message's id; `Err` says what it must be.
+fn sent_id(id: Option<&RawValue>) -> Result<Option<SentId>, &'static str> {
+    let Some(id) = id.filter(|id| id.get() != "null") else {
+        return Ok(None);
+    };
+    let text: Result<String, _> = serde_json::from_str(id.get());
+    text.ok()
+        .and_then(|text| {
+            Some(SentId {
+                id: text.parse().ok()?,
+                text,
+            })
+        })
+        .map(Some)
+        .ok_or("`id` must be a UUID.")
+}
+
+fn stop(run_id: Option<&RawValue>) -> Result<ClientRequest, ClientFault> {
+    let Some(run_id) = run_id.filter(|run_id| run_id.get() != "null") else {
+        return Ok(ClientRequest::Stop(None));
+    };
+    serde_json::from_str(run_id.get())
+        .map(|run_id| ClientRequest::Stop(Some(run_id)))
+        .map_err(|_| ClientFault::InvalidField("`run_id` must be the id of a run."))
+}
+
+fn message(
+    content: Option<&RawValue>,
+    images: Option<&RawValue>,
+    files: Option<&RawValue>,
+    limits: ParseLimits,
+) -> Result<ClientMessage, ClientFault> {
     let content = string(content)?;
     if content.is_empty() {
         return Err(ClientFault::InvalidMessage);

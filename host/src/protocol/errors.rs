@@ -97,6 +97,26 @@ impl ErrorCode {
             Self::Internal => "internal",
         }
     }
+
+    /// The code that is written so.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == text)
+    }
+
+    /// Whether the same may succeed later, although nobody changes anything.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(
+            self,
+            Self::Busy
+                | Self::QueueFull
+                | Self::RateLimited
+                | Self::Draining
+                | Self::AgentUnavailable
+                | Self::RunTimeout
+        )
+    }
 }
 
 impl fmt::Display for ErrorCode {
@@ -113,6 +133,15 @@ pub const INVALID_MESSAGE: &str = "Expected {type: 'message', content: '...'}";
 
 /// A run is in progress in the session.
 pub const BUSY: &str = "Agent is already running for this session.";
+
+/// The session's queue has no room.
+pub const QUEUE_FULL: &str = "The queue of this session is full.";
+
+/// The message's id was used before.
+pub const ID_CONFLICT: &str = "This message id was used for another message.";
+
+/// Too many messages in too short a time.
+pub const RATE_LIMITED: &str = "Too many messages. Try again later.";
 
 /// There is no such session, or no longer.
 pub const SESSION_NOT_FOUND: &str = "Session not found";

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
+use super::encode::Position;
 use super::errors::ErrorCode;
 use super::json::{Json, JsonFault};
-use super::{full, kinds, v1};
+use super::version::Version;
+use super::{encode, kinds};
 use crate::session::{RunId, RunStatus};
 
 /// One event of a run, the host's own first and last one included. It holds more than version 1 tells.
@@ -116,8 +118,8 @@ pub struct RunFailure {
     pub message: String,
     /// The same for programs. Not told to version 1.
     pub code: ErrorCode,
-    /// Whether sending the message again may help. Not told to version 1.
-    pub retryable: bool,
+    /// The run. Not told to version 1.
+    pub run_id: RunId,
 }
 
 /// Why an event is not accepted as a custom one.
@@ -189,24 +191,31 @@ impl RunEvent {
         }
     }
 
-    /// Appends the event as a frame of version 1 to `out`: one JSON object, `type` its first key.
-    pub fn encode_v1(&self, out: &mut Vec<u8>) {
-        v1::encode(self, out);
+    /// Appends the event as a frame to `out`: one JSON object, `type` its first key. Nothing for an event that the
+    /// version does not have.
+    pub fn encode(&self, version: Version, at: Position, out: &mut Vec<u8>) {
+        encode::encode(self, version, at, out);
     }
 
-    /// Appends the event in the form in which it is stored: as version 1 has it, with the fields that version 1
-    /// leaves out.
+    /// Appends the event in the form in which it is stored: all its fields, without a position.
     pub fn encode_full(&self, out: &mut Vec<u8>) {
-        full::encode(self, out);
+        encode::encode_full(self, out);
     }
 
-    /// The event as a frame of version 1.
+    /// The event as a frame; empty for an event that the version does not have.
     #[must_use]
-    pub fn frame_v1(&self) -> Bytes {
+    pub fn frame(&self, version: Version, at: Position) -> Bytes {
         // Room for the type, the other keys and some escapes, so that most frames are allocated once.
-        let mut out = Vec::with_capacity(self.held() + 64);
-        self.encode_v1(&mut out);
+        let mut out = Vec::with_capacity(self.held() + 96);
+        self.encode(version, at, &mut out);
         out.into()
+    }
+
+    /// Whether version 1 has it. There the end of a run that was stopped or failed is a frame of its own, and no
+    /// `stream_end` follows it.
+    #[must_use]
+    pub fn is_in_version_1(&self) -> bool {
+        !matches!(self, Self::StreamEnd(end) if end.status != RunStatus::Completed)
     }
 
     /// Bytes that the event takes in memory, for budgets.

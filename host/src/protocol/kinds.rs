@@ -1,7 +1,7 @@
 //! The names and keys that belong to the protocol itself and that no custom event may use.
 
-/// The types that version 1 sends to a client.
-pub const SERVER_TYPES: [&str; 18] = [
+/// The types that are sent to a client.
+pub const SERVER_TYPES: [&str; 20] = [
     "stream_start",
     "thinking_delta",
     "thinking_end",
@@ -20,22 +20,38 @@ pub const SERVER_TYPES: [&str; 18] = [
     "session_sync",
     "replay_start",
     "replay_end",
+    "message_ack",
+    "stop_ack",
+];
+
+/// Those of them that are events of a run: they have a position, and are replayed.
+pub const EVENT_TYPES: [&str; 14] = [
+    "stream_start",
+    "thinking_delta",
+    "thinking_end",
+    "turn_thinking",
+    "stream_delta",
+    "planning_status",
+    "plan_ready",
+    "tool_started",
+    "tool_call",
+    "profile_switched",
+    "context_compressed",
+    "stream_stopped",
+    "stream_end",
+    "error",
 ];
 
 /// The types that a client sends.
-pub const CLIENT_TYPES: [&str; 1] = ["message"];
+pub const CLIENT_TYPES: [&str; 2] = ["message", "stop"];
 
-/// Types that nothing sends yet. They are kept free, so that no plugin comes to depend on a name that a
-/// later version of the protocol gives a meaning.
-pub const FUTURE_TYPES: [&str; 2] = ["message_ack", "stop_ack"];
-
-/// Keys that no custom event may have: they are, or will be, the host's to set.
+/// Keys that no custom event may have: they are the host's to set.
 pub const RESERVED_KEYS: [&str; 3] = ["seq", "run_id", "epoch"];
 
 /// Whether a custom event may not have this type.
 #[must_use]
 pub fn is_reserved_type(name: &str) -> bool {
-    SERVER_TYPES.contains(&name) || CLIENT_TYPES.contains(&name) || FUTURE_TYPES.contains(&name)
+    SERVER_TYPES.contains(&name) || CLIENT_TYPES.contains(&name)
 }
 
 /// Whether a custom event may not have this key in its outermost object. `type` is among them since the

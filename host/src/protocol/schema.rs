@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::ClientFrame;
 use super::kinds;
-use super::v1::ServerMessage;
+use super::messages::{ServerMessage, seq_from_schema, seq_schema};
 
 /// The schema of what a client sends.
 #[must_use]
@@ -72,23 +72,23 @@ fn tidy(schema: &mut Schema) {
 }
 
 fn custom_event() -> Value {
-    let reserved: Vec<&str> = [
-        &kinds::SERVER_TYPES[..],
-        &kinds::CLIENT_TYPES,
-        &kinds::FUTURE_TYPES,
-    ]
-    .concat();
-    // What no custom event has, the schema refuses: a host that let it through would be at fault.
+    let reserved: Vec<&str> = [&kinds::SERVER_TYPES[..], &kinds::CLIENT_TYPES].concat();
+    // What no custom event has, the schema refuses: a host that let it through would be at fault. The position is the
+    // host's own.
     let keys = kinds::RESERVED_KEYS
         .iter()
+        .filter(|key| **key != "seq")
         .map(|key| json!({ "required": [key] }));
     json!({
         "title": "custom event",
-        "description": "An event of the agent's own: any other type, with any fields but `seq`, `run_id` and `epoch`. \
+        "description": "An event of the agent's own: any other type, with any fields but `seq`, `run_id` and `epoch`; \
+            version 2 adds its position. \
             A client that does not know the type ignores it.",
         "type": "object",
         "properties": {
-            "type": {"type": "string", "minLength": 1, "not": {"enum": reserved}}
+            "type": {"type": "string", "minLength": 1, "not": {"enum": reserved}},
+            "seq": seq_schema(),
+            "seq_from": seq_from_schema()
         },
         "not": {"anyOf": keys.collect::<Vec<_>>()},
         "required": ["type"],

@@ -1,10 +1,10 @@
-//! The frames around a run's events: they belong to a connection, not to a run, and are never replayed.
+//! The frames of version 1 around a run's events: they belong to a connection, not to a run, and are never replayed.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::v1::ServerMessage;
+use super::messages::ServerMessage;
 
 /// The frame of a heartbeat.
 pub const HEARTBEAT: &str = r#"{"type":"heartbeat"}"#;
@@ -53,10 +53,22 @@ impl ControlFrame {
             Self::Heartbeat => Cow::Borrowed(HEARTBEAT),
             Self::SessionSync => Cow::Borrowed(SESSION_SYNC),
             Self::ReplayEnd => Cow::Borrowed(REPLAY_END),
-            Self::ReplayStart { count } => {
-                Cow::Owned(text(&ServerMessage::ReplayStart { count: *count }))
-            }
-            Self::Error { message } => Cow::Owned(text(&ServerMessage::Error { message })),
+            Self::ReplayStart { count } => Cow::Owned(text(&ServerMessage::ReplayStart {
+                count: *count,
+                mode: None,
+                recovered: None,
+                reason: None,
+                complete: None,
+                from_seq: None,
+                to_seq: None,
+            })),
+            Self::Error { message } => Cow::Owned(text(&ServerMessage::Error {
+                message,
+                code: None,
+                retryable: None,
+                run_id: None,
+                id: None,
+            })),
         }
     }
 }

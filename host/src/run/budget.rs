@@ -13,7 +13,7 @@ const SLACK: usize = 64 * 1024;
 pub struct LogBudget {
     used: AtomicUsize,
     limit: usize,
-    exceeded: Notify,
+    tight: Notify,
 }
 
 impl LogBudget {
@@ -22,7 +22,7 @@ impl LogBudget {
         Self {
             used: AtomicUsize::new(0),
             limit,
-            exceeded: Notify::new(),
+            tight: Notify::new(),
         }
     }
 
@@ -36,9 +36,14 @@ impl LogBudget {
         self.used() > self.limit
     }
 
-    /// Waits until an append found the budget exceeded. Cancel safe.
-    pub async fn exceeded(&self) {
-        self.exceeded.notified().await;
+    /// Whether so little is left that logs of runs that have ended should go.
+    pub fn is_tight(&self) -> bool {
+        self.used() > self.limit - self.limit / 8
+    }
+
+    /// Waits until an append found the budget tight. Cancel safe.
+    pub async fn tight(&self) {
+        self.tight.notified().await;
     }
 }
 
@@ -62,11 +67,10 @@ impl Share {
             return false;
         }
         self.tell(bytes);
-        let exceeded = self.budget.is_exceeded();
-        if exceeded {
-            self.budget.exceeded.notify_one();
+        if self.budget.is_tight() {
+            self.budget.tight.notify_one();
         }
-        exceeded
+        self.budget.is_exceeded()
     }
 
     fn tell(&mut self, bytes: usize) {

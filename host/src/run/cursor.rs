@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::encode;
 use super::log::{EventLog, Inner, RunSpan};
 use super::record::Record;
-use crate::protocol::RunEvent;
+use crate::protocol::Version;
+use crate::protocol::hello::{Asked, Kept, Verdict};
+use crate::session::RunId;
 
 /// How much one [`Cursor::read`] takes at the most, in bytes: enough to fill a write, little enough that a
 /// reader does not hold the log's lock for long.
@@ -36,11 +38,13 @@ pub struct Trimmed {
     pub next: u64,
 }
 
-/// A place in one run of a log. While it exists, new events are encoded into the log's window.
+/// A place in a log. While it exists, new events are encoded into the log's window for the cursor's version.
 #[derive(Debug)]
 pub struct Cursor {
     log: Arc<EventLog>,
-    span: Arc<RunSpan>,
+    version: Version,
+    /// The run to whose end it reads; `None` for every run of the session.
+    span: Option<Arc<RunSpan>>,
     next: u64,
     place: u64,
     slot: usize,
@@ -57,38 +61,49 @@ pub struct Attachment {
     pub cursor: Cursor,
 }
 
+/// What a client finds that goes on in a session where it was.
+#[derive(Debug)]
+pub struct Resumed {
+    /// What there is of the session's events.
+    pub kept: Kept,
+    /// Which of them the client gets.
+    pub verdict: Verdict,
+    /// For a whole run: whether none of it is missing.
+    pub complete: bool,
+    /// The run in progress.
+    pub running: Option<RunId>,
+    /// The events, each with its last position.
+    pub replay: Vec<(u64, Bytes)>,
+    /// Reads on from there.
+    pub cursor: Cursor,
+}
+
 impl Cursor {
-    /// Begins a run with its `stream_start`, and a cursor that reads it from there on. The cursor is there first,
-    /// so that the run's frames are encoded for it from the very first one.
+    /// Begins a run with its `stream_start`, and a version 1 cursor that reads it from there on. The cursor is there
+    /// first, so that the run's frames are encoded for it from the very first one.
     ///
     /// The run before must have ended, and no other may begin at the same time.
-    pub fn begin(log: &Arc<EventLog>, start: RunEvent) -> (Arc<RunSpan>, Self) {
-        let (slot, next, place) = {
-            let mut inner = log.lock();
-            let next = inner.last_seq + 1;
-            (log.join(&mut inner, next), next, inner.window.pushed())
-        };
-        let span = log.begin(start);
-        let cursor = Self {
-            log: Arc::clone(log),
-            span: Arc::clone(&span),
-            next,
-            place,
-            slot,
-        };
+    pub fn begin(log: &Arc<EventLog>, run_id: RunId, ts: u64) -> (Arc<RunSpan>, Self) {
+        let mut cursor = Self::join(log, &mut log.lock(), Version::V1, None);
+        let span = log.begin(run_id, ts);
+        cursor.span = Some(Arc::clone(&span));
         (span, cursor)
     }
 
-    /// Attaches to the run in progress; `None` when there is none.
+    /// Attaches to the run in progress in version 1; `None` when there is none.
     pub fn attach(log: &Arc<EventLog>) -> Option<Attachment> {
         let (records, cursor) = {
             let mut inner = log.lock();
             let span = Arc::clone(inner.span()?);
             let records: Vec<_> = inner.since(span.start, usize::MAX);
-            let next = inner.last_seq + 1;
-            (records, Self::join(log, &mut inner, &span, next))
+            (
+                records,
+                Self::join(log, &mut inner, Version::V1, Some(span)),
+            )
         };
-        let mut frames = records.iter().map(|record| encode::event(&record.event));
+        let mut frames = records
+            .iter()
+            .map(|record| encode::record(record, Version::V1));
         let start = frames.next()?;
         Some(Attachment {
             start,
@@ -97,27 +112,86 @@ impl Cursor {
         })
     }
 
-    fn join(log: &Arc<EventLog>, inner: &mut Inner, span: &Arc<RunSpan>, next: u64) -> Self {
-        let slot = log.join(inner, next);
+    /// Goes on in the session, in version 2, where the client says that it is.
+    pub fn resume(log: &Arc<EventLog>, asked: &Asked) -> Resumed {
+        let (kept, verdict, running, records, cursor) = {
+            let mut inner = log.lock();
+            let kept = log.kept(&inner);
+            let verdict = kept.verdict(asked);
+            let records = inner.since(verdict.from_seq, usize::MAX);
+            let running = inner.span().map(|span| span.run_id);
+            let cursor = Self::join(log, &mut inner, Version::V2, None);
+            (kept, verdict, running, records, cursor)
+        };
+        let complete = records
+            .windows(2)
+            .all(|pair| pair[0].seq + 1 == pair[1].seq_from);
+        let replay = records
+            .iter()
+            .map(|record| {
+                let frame = encode::rest(record, verdict.from_seq, Version::V2);
+                (record.seq, frame)
+            })
+            .collect();
+        Resumed {
+            kept,
+            verdict,
+            complete,
+            running,
+            replay,
+            cursor,
+        }
+    }
+
+    /// Reads what comes from now on.
+    fn join(
+        log: &Arc<EventLog>,
+        inner: &mut Inner,
+        version: Version,
+        span: Option<Arc<RunSpan>>,
+    ) -> Self {
+        let next = inner.last_seq + 1;
+        let lane = &mut inner.lanes[version.index()];
+        let slot = lane.join(next, next);
         Self {
             log: Arc::clone(log),
-            span: Arc::clone(span),
+            version,
+            span,
             next,
-            place: inner.window.pushed(),
+            place: lane.window.pushed(),
             slot,
         }
     }
 
-    /// Appends the frames that are ready to `out`: shared ones where the window has them, folded ones
-    /// otherwise.
+    /// Position of the last event that it will read; `u64::MAX` while that is not known.
+    fn end(&self) -> u64 {
+        self.span.as_ref().map_or(u64::MAX, |span| span.end())
+    }
+
+    /// Position of the session's latest event.
+    pub fn last_seq(&self) -> u64 {
+        self.log.last_seq()
+    }
+
+    /// Appends the frames that are ready to `out`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cursor::read_each`].
+    pub fn read(&mut self, out: &mut Vec<Bytes>) -> Result<Progress, Trimmed> {
+        self.read_each(|_, frame| out.push(frame))
+    }
+
+    /// Hands out the frames that are ready, each with the position of its last event: shared ones where the window
+    /// has them, folded ones otherwise.
     ///
     /// # Errors
     ///
     /// [`Trimmed`] when the next event is gone; the reader must be told, for it has a gap.
-    pub fn read(&mut self, out: &mut Vec<Bytes>) -> Result<Progress, Trimmed> {
+    pub fn read_each(&mut self, mut take: impl FnMut(u64, Bytes)) -> Result<Progress, Trimmed> {
         let log = Arc::clone(&self.log);
         let mut inner = log.lock();
-        let end = self.span.end();
+        let end = self.end();
         if self.next > end {
             return Ok(Progress::Ended);
         }
@@ -126,18 +200,23 @@ impl Cursor {
             return Ok(Progress::CaughtUp);
         }
         let mut behind = Vec::new();
-        if let Some(frames) = inner.window.from(self.next) {
+        let window = &inner.lanes[self.version.index()].window;
+        if let Some(frames) = window.from(self.next) {
             let mut bytes = 0;
             for frame in frames.take(usize::try_from(last - self.next + 1).unwrap_or(usize::MAX)) {
                 bytes += frame.len();
+                // An event that the version does not have is an empty frame.
+                if !frame.is_empty() {
+                    take(self.next, frame.clone());
+                }
                 self.next += 1;
-                out.push(frame.clone());
                 if bytes >= READ_BYTES {
                     break;
                 }
             }
             self.place += bytes as u64;
         } else {
+            self.place = window.pushed() - window.bytes() as u64;
             behind = inner.since(self.next, READ_RECORDS);
             if behind
                 .first()
@@ -153,16 +232,15 @@ impl Cursor {
                 follows = if keep { record.seq + 1 } else { 0 };
                 keep
             });
-            self.place = inner.window.pushed() - inner.window.bytes() as u64;
         }
         let from = self.next;
         if let Some(record) = behind.last() {
             self.next = record.seq + 1;
         }
         if self.next > inner.last_seq {
-            self.place = inner.window.pushed();
+            self.place = inner.lanes[self.version.index()].window.pushed();
         }
-        log.moved(&mut inner, self.slot, self.next, self.place);
+        log.moved(&mut inner, self.version, self.slot, self.next, self.place);
         let progress = if self.next > end {
             Progress::Ended
         } else if self.next > inner.last_seq {
@@ -171,15 +249,12 @@ impl Cursor {
             Progress::More
         };
         drop(inner);
-        out.extend(
-            behind
-                .iter()
-                .enumerate()
-                .map(|(index, record)| match index {
-                    0 => encode::rest(record, from),
-                    _ => encode::event(&record.event),
-                }),
-        );
+        for record in &behind {
+            let frame = encode::rest(record, from, self.version);
+            if !frame.is_empty() {
+                take(record.seq, frame);
+            }
+        }
         Ok(progress)
     }
 
@@ -188,7 +263,7 @@ impl Cursor {
         loop {
             // Made before the look, so an append in between is not missed.
             let appended = self.log.appended();
-            if self.log.last_seq() >= self.next || self.span.end() < self.next {
+            if self.log.last_seq() >= self.next || self.end() < self.next {
                 return;
             }
             appended.await;
@@ -198,7 +273,7 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        self.log.leave(self.slot);
+        self.log.leave(self.version, self.slot);
     }
 }
 

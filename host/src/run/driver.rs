@@ -14,17 +14,18 @@ use tokio::sync::{Notify, oneshot};
 use super::control::RunControl;
 use super::cursor::Cursor;
 use super::ending::{Ending, Numbers};
+use super::inbox::Waiting;
 use super::live::LiveRun;
-use super::log::{EventLog, LogLimits, RunSpan};
+use super::log::{EventLog, RunSpan};
 use super::registry::{SessionHandle, StartError};
 use super::services::{RunServices, Scope};
 use super::slot::Phase;
 use super::supervise::{Levers, Supervised, supervise};
-use super::{RunSettings, UserMessage, params};
+use super::{RunSettings, params};
 use crate::plugin::{Agent, Catalog, RunHandle};
 use crate::protocol::{ErrorCode, RunEvent, errors};
 use crate::session::{
-    BeginRun, BegunRun, NewUserTurn, Numbering, Session, SessionStore, StoreError,
+    BeginRun, BegunRun, MessageKey, NewUserTurn, Numbering, Session, SessionStore, StoreError,
 };
 
 /// A run to be made.
@@ -35,13 +36,22 @@ pub(super) struct Order {
     pub(super) agent: Arc<Agent>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) settings: Arc<RunSettings>,
-    pub(super) message: UserMessage,
+    pub(super) turn: NewUserTurn,
+    /// The message's id, if it has one.
+    pub(super) key: Option<MessageKey>,
+    /// Its place in the queue, if it waited.
+    pub(super) queued: Option<Waiting>,
+    /// Whether whoever asked watches this run alone, as version 1 does, and wants a cursor on it.
+    pub(super) watched: bool,
 }
 
 /// Drives a run to its end. `started` gets a cursor on it, or why it did not begin.
 ///
 /// A panic in here would be the host's own fault; the session is freed and its clients are told all the same.
-pub(super) async fn drive(order: Order, started: oneshot::Sender<Result<Cursor, StartError>>) {
+pub(super) async fn drive(
+    order: Order,
+    started: oneshot::Sender<Result<Option<Cursor>, StartError>>,
+) {
     let session = order.session.clone();
     if AssertUnwindSafe(run(order, started))
         .catch_unwind()
@@ -53,15 +63,13 @@ pub(super) async fn drive(order: Order, started: oneshot::Sender<Result<Cursor, 
     }
 }
 
-async fn run(order: Order, started: oneshot::Sender<Result<Cursor, StartError>>) {
+async fn run(order: Order, started: oneshot::Sender<Result<Option<Cursor>, StartError>>) {
     let begun_at = Instant::now();
     let (begun, log, span, cursor) = match begin(&order).await {
         Ok(begun) => begun,
         Err(error) => {
             tracing::error!(session = %order.about.id, %error, "a run did not begin");
-            let mut state = order.session.state();
-            order.session.slot.enter(&mut state, Phase::Idle);
-            drop(state);
+            order.session.not_begun(order.queued.clone());
             // Whoever asked may have gone; then nobody wants to know.
             let _ = started.send(Err(StartError::NotSaved(error)));
             return;
@@ -87,9 +95,8 @@ fn store(order: &Order) -> &Arc<dyn SessionStore> {
 /// Saves the user's turn, then begins the run's events.
 async fn begin(
     order: &Order,
-) -> Result<(BegunRun, Arc<EventLog>, Arc<RunSpan>, Cursor), StoreError> {
-    let numbering = numbering(order).await?;
-    let message = &order.message;
+) -> Result<(BegunRun, Arc<EventLog>, Arc<RunSpan>, Option<Cursor>), StoreError> {
+    let numbering = order.session.numbering().await?;
     let begun = store(order)
         .begin_run(BeginRun {
             session: order.about.id,
@@ -98,16 +105,12 @@ async fn begin(
             started_at_ms: unix_ms(),
             epoch: numbering.epoch.clone(),
             first_seq: numbering.last_seq + 1,
-            turn: NewUserTurn {
-                content: message.content.clone(),
-                user_text: message.user_text.clone(),
-                images: message.images.clone(),
-                files: message.files.clone(),
-            },
-            message: None,
+            turn: order.turn.clone(),
+            message: order.key.clone(),
         })
         .await?;
-    let (log, span, cursor) = begin_events(order, numbering);
+    let (log, span, cursor) =
+        begin_events(&order.session, &order.control, &numbering, order.watched);
     Ok((begun, log, span, cursor))
 }
 
@@ -132,47 +135,25 @@ async fn make_live(order: &Order, log: Arc<EventLog>, span: Arc<RunSpan>) -> Arc
 }
 
 /// Begins the run's events, and with them the run for everybody else.
-fn begin_events(order: &Order, numbering: Numbering) -> (Arc<EventLog>, Arc<RunSpan>, Cursor) {
-    let settings = &order.settings;
-    let mut state = order.session.state();
-    let log = state.log.get_or_insert_with(|| {
-        let limits = LogLimits {
-            records: settings.replay_records,
-            record_bytes: settings.replay_bytes,
-            window_bytes: settings.window_bytes,
-            history_bytes: settings.history_bytes,
-        };
-        let budget = Arc::clone(&order.session.registry.parts.budget);
-        Arc::new(EventLog::new(limits, budget, numbering.last_seq))
-    });
-    let log = Arc::clone(log);
-    state.numbering = Some(numbering);
-    let start = RunEvent::StreamStart {
-        run_id: order.control.id,
-        ts: unix_ms(),
+pub(super) fn begin_events(
+    session: &SessionHandle,
+    control: &Arc<RunControl>,
+    numbering: &Numbering,
+    watched: bool,
+) -> (Arc<EventLog>, Arc<RunSpan>, Option<Cursor>) {
+    let (run_id, ts) = (control.id, unix_ms());
+    let mut state = session.state();
+    let log = session.log(&mut state, numbering);
+    let (span, cursor) = if watched {
+        let (span, cursor) = Cursor::begin(&log, run_id, ts);
+        (span, Some(cursor))
+    } else {
+        (log.begin(run_id, ts), None)
     };
-    let (span, cursor) = Cursor::begin(&log, start);
-    order
-        .session
+    session
         .slot
-        .enter(&mut state, Phase::Running(Arc::clone(&order.control)));
+        .enter(&mut state, Phase::Running(Arc::clone(control)));
     (log, span, cursor)
-}
-
-/// Where the session's count of events goes on.
-async fn numbering(order: &Order) -> Result<Numbering, StoreError> {
-    let known = {
-        let state = order.session.state();
-        let last = state.log.as_ref().map(|log| log.last_seq());
-        state.numbering.clone().map(|known| Numbering {
-            last_seq: last.unwrap_or(known.last_seq),
-            ..known
-        })
-    };
-    match known {
-        Some(known) => Ok(known),
-        None => store(order).numbering(order.about.id).await,
-    }
 }
 
 /// Has the agent run, and waits until it has ended or the host ends it.
@@ -182,7 +163,7 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
     }
     let slow = Arc::new(Notify::new());
     let images = order
-        .message
+        .turn
         .images
         .iter()
         .map(|image| Bytes::clone(&image.bytes))
@@ -267,14 +248,17 @@ async fn finish(
     begun_at: Instant,
 ) {
     let numbers = Numbers {
+        run: order.control.id,
         elapsed_seconds: begun_at.elapsed().as_secs_f64(),
         tool_call_count: live.tool_calls(),
         ended_at_ms: unix_ms(),
     };
     let deleted = || order.control.is_deleted();
+    let both = |ending: &Ending, last: RunEvent| (last, ending.after_last(&numbers));
+    let of = |ending: Ending| both(&ending, ending.last_event(&numbers));
     let (last, saved) = if deleted() {
         live.log.seal(&live.span);
-        (Ending::session_not_found().last_event(&numbers), Ok(()))
+        (of(Ending::session_not_found()), Ok(()))
     } else {
         // What the recorder has taken is saved, or given back, before the rest is taken here.
         let saving = order.session.registry.saving.lock().await;
@@ -282,24 +266,25 @@ async fn finish(
         // Before the mappers: nobody else's run waits for them.
         drop(saving);
         let (ending, last, sent) = mapped(live, ending, &numbers).await;
-        let last_seq = live.log.last_seq() + 1;
+        let lasts = both(&ending, sent);
+        let last_seq = live.log.last_seq() + 1 + u64::from(lasts.1.is_some());
         let run = ending.into_finish(
-            live.control.id,
             &numbers,
             &last,
-            &sent,
+            &lasts.0,
             rest,
             services.state_puts(),
             last_seq,
         );
-        (sent, store(order).finish_run(run).await)
+        order.session.state().announced = last_seq;
+        (lasts, store(order).finish_run(run).await)
     };
-    let last = match saved {
+    let (last, after) = match saved {
         Ok(()) => last,
-        Err(_) if deleted() => Ending::session_not_found().last_event(&numbers),
+        Err(_) if deleted() => of(Ending::session_not_found()),
         Err(error) => {
             tracing::error!(run = %live.control.id, %error, "the turn could not be saved");
-            Ending::not_saved().last_event(&numbers)
+            of(Ending::not_saved())
         }
     };
     if let RunEvent::Error(failure) = &last {
@@ -315,10 +300,8 @@ async fn finish(
     if let count @ 2.. = live.refused() {
         tracing::warn!(run = %live.control.id, agent = order.agent.name(), count, "events were refused");
     }
-    let mut state = order.session.state();
-    live.log.finish(&live.span, [last]);
-    order.session.slot.enter(&mut state, Phase::Idle);
-    state.drop_idle_log();
+    let last = std::iter::once(last).chain(after);
+    order.session.finished(&live.log, &live.span, last);
 }
 
 /// The run's end, its last event, and that event as clients get it. A mapper that fails, on it or before, is the

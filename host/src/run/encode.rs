@@ -2,27 +2,35 @@
 
 use bytes::Bytes;
 
-use super::record::{Delta, Record};
-use crate::protocol::{RunEvent, v1};
+use super::record::{Delta, Incoming, Record};
+use crate::protocol::{Position, Version, encode};
 
-/// Encodes a delta as version 1 frames are, without making an event of it.
-pub(super) fn delta(kind: Delta, text: &str, out: &mut Vec<u8>) {
-    match kind {
-        Delta::Stream => v1::encode_stream_delta(text, out),
-        Delta::Thinking => v1::encode_thinking_delta(text, out),
+/// Appends an event on its way into the log as a frame. A delta becomes one without an event being made of it.
+pub(super) fn incoming(event: &Incoming<'_>, version: Version, seq: u64, out: &mut Vec<u8>) {
+    let at = Position::of(seq);
+    match event {
+        Incoming::Delta(Delta::Stream, text) => encode::stream_delta(text, version, at, out),
+        Incoming::Delta(Delta::Thinking, text) => encode::thinking_delta(text, version, at, out),
+        Incoming::Event(event) => event.encode(version, at, out),
     }
 }
 
-/// The frame of an event.
-pub(super) fn event(event: &RunEvent) -> Bytes {
-    event.frame_v1()
+/// The frame of a record; empty when the version does not have its event.
+pub(super) fn record(record: &Record, version: Version) -> Bytes {
+    record.event.frame(version, record.position())
 }
 
 /// The frame of what lies in `record` at `next` and after it.
-pub(super) fn rest(record: &Record, next: u64) -> Bytes {
+pub(super) fn rest(record: &Record, next: u64, version: Version) -> Bytes {
     match record.cut(next) {
-        Some(cut) => event(&cut),
-        None => event(&record.event),
+        Some(cut) => {
+            let at = Position {
+                seq_from: next,
+                seq: record.seq,
+            };
+            cut.frame(version, at)
+        }
+        None => self::record(record, version),
     }
 }
 
@@ -36,9 +44,11 @@ mod tests {
         #[test]
         fn a_borrowed_delta_is_encoded_like_the_event(text in any::<String>(), thinking in any::<bool>()) {
             let kind = if thinking { Delta::Thinking } else { Delta::Stream };
-            let mut out = Vec::new();
-            delta(kind, &text, &mut out);
-            prop_assert_eq!(Bytes::from(out), kind.event(text).frame_v1());
+            for version in Version::ALL {
+                let mut out = Vec::new();
+                incoming(&Incoming::Delta(kind, &text), version, 7, &mut out);
+                prop_assert_eq!(Bytes::from(out), kind.event(text.clone()).frame(version, Position::of(7)));
+            }
         }
     }
 }

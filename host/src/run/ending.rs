@@ -17,12 +17,27 @@ use crate::session::{self, FinishRun, Outcome, RunId, RunStatus, StatePut, TwoFo
 pub(super) struct Ending {
     status: RunStatus,
     outcome: OutcomeData,
-    failure: Option<RunFailure>,
+    failure: Option<(ErrorCode, String)>,
+}
+
+/// The last events of a run that the host itself broke off.
+pub(super) fn broken_off(run: RunId, message: &str) -> impl Iterator<Item = RunEvent> {
+    let numbers = Numbers {
+        run,
+        elapsed_seconds: 0.0,
+        tool_call_count: 0,
+        ended_at_ms: 0,
+    };
+    let ending = Ending::failed(ErrorCode::Internal, message.to_owned());
+    let last = ending.last_event(&numbers);
+    std::iter::once(last).chain(ending.after_last(&numbers))
 }
 
 /// What the host itself knows of a run at its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Numbers {
+    /// The run.
+    pub run: RunId,
     /// From the run's begin, by a clock that does not jump.
     pub elapsed_seconds: f64,
     /// Tool calls in the run.
@@ -87,16 +102,10 @@ impl Ending {
 
     /// The run failed; clients get `message` as it is.
     pub(super) fn failed(code: ErrorCode, message: String) -> Self {
-        let retryable = matches!(code, ErrorCode::AgentUnavailable | ErrorCode::RunTimeout);
-        let failure = Some(RunFailure {
-            message,
-            code,
-            retryable,
-        });
         Self {
             status: RunStatus::Error,
             outcome: OutcomeData::default(),
-            failure,
+            failure: Some((code, message)),
         }
     }
 
@@ -132,28 +141,39 @@ impl Ending {
     /// The run's last event.
     pub(super) fn last_event(&self, numbers: &Numbers) -> RunEvent {
         match (&self.failure, self.status) {
-            (Some(failure), _) => RunEvent::Error(failure.clone()),
-            (None, RunStatus::Stopped) => RunEvent::StreamStopped,
-            (None, status) => RunEvent::StreamEnd(StreamEnd {
-                content: self.outcome.content.clone(),
-                context_tokens: self.outcome.context_tokens,
-                max_context_tokens: self.outcome.max_context_tokens,
-                elapsed_seconds: numbers.elapsed_seconds,
-                tool_call_count: numbers.tool_call_count,
-                token_count: self.outcome.token_count,
-                status,
+            (Some((code, message)), _) => RunEvent::Error(RunFailure {
+                message: message.clone(),
+                code: *code,
+                run_id: numbers.run,
             }),
+            (None, RunStatus::Stopped) => RunEvent::StreamStopped,
+            (None, _) => {
+                RunEvent::StreamEnd(self.stream_end(self.outcome.content.clone(), numbers))
+            }
+        }
+    }
+
+    /// The `stream_end` of version 2 that follows the run's last event, if that is another.
+    pub(super) fn after_last(&self, numbers: &Numbers) -> Option<RunEvent> {
+        (self.status != RunStatus::Completed)
+            .then(|| RunEvent::StreamEnd(self.stream_end(String::new(), numbers)))
+    }
+
+    fn stream_end(&self, content: String, numbers: &Numbers) -> StreamEnd {
+        StreamEnd {
+            content,
+            context_tokens: self.outcome.context_tokens,
+            max_context_tokens: self.outcome.max_context_tokens,
+            elapsed_seconds: numbers.elapsed_seconds,
+            tool_call_count: numbers.tool_call_count,
+            token_count: self.outcome.token_count,
+            status: self.status,
         }
     }
 
     /// What is saved; `last` is the run's last event as it is, `sent` as clients get it.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a different fact, used once"
-    )]
     pub(super) fn into_finish(
         self,
-        run: RunId,
         numbers: &Numbers,
         last: &RunEvent,
         sent: &RunEvent,
@@ -179,7 +199,7 @@ impl Ending {
             _ => None,
         };
         FinishRun {
-            run,
+            run: numbers.run,
             status: self.status,
             ended_at_ms: numbers.ended_at_ms,
             content,

@@ -19,15 +19,18 @@ mod driver;
 mod encode;
 mod ending;
 mod history;
+mod inbox;
 mod incoming;
 mod items;
 pub mod live;
 pub mod log;
 mod mappers;
 mod params;
+mod queued;
 pub mod record;
 pub mod recorder;
 pub mod registry;
+mod resume;
 mod scope;
 mod services;
 mod slot;
@@ -43,11 +46,13 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::plugin::Catalog;
-use crate::session::{FileRef, ImageData};
+use crate::session::{FileRef, ImageData, NewUserTurn};
 
 pub use budget::LogBudget;
-pub use cursor::{Attachment, Cursor, Progress, Trimmed};
+pub use cursor::{Attachment, Cursor, Progress, Resumed, Trimmed};
+pub use inbox::{Submission, Submitted};
 pub use registry::{RunHostParts, RunRegistry, SessionHandle, StartError};
+pub use resume::Greeting;
 
 /// The limits that a run keeps; it has those that were in force when it began.
 #[derive(Clone, Debug)]
@@ -56,6 +61,8 @@ pub struct RunSettings {
     pub replay_records: usize,
     /// Bytes of them.
     pub replay_bytes: usize,
+    /// How long the events of a run that has ended are kept in memory.
+    pub replay_keep: Duration,
     /// Bytes of encoded frames kept for those who watch a run.
     pub window_bytes: usize,
     /// Bytes of events that a saved turn keeps.
@@ -66,6 +73,8 @@ pub struct RunSettings {
     pub json_depth: usize,
     /// How long a run may take.
     pub run_time: Duration,
+    /// Messages that may wait in a session.
+    pub queue: usize,
     /// How long the run's own agent may take to end after a stop; see [`RunSettings::grace_at`].
     pub grace: Duration,
     /// How long an `emit` waits for lagging watchers at a time; zero for not at all.
@@ -85,11 +94,13 @@ impl RunSettings {
         Self {
             replay_records: limits.replay_records,
             replay_bytes: limits.replay_bytes,
+            replay_keep: limits.replay_keep,
             window_bytes: WINDOW_BYTES,
             history_bytes: limits.history_bytes,
             event_bytes: limits.event_bytes,
             json_depth: limits.json_depth,
             run_time: limits.run_time,
+            queue: limits.queue,
             grace: config.stop.grace,
             slow_wait: limits.slow_wait,
             subagent_depth: limits.subagent_depth,
@@ -122,6 +133,17 @@ pub struct UserMessage {
     pub images: Vec<ImageData>,
     /// Its files.
     pub files: Vec<FileRef>,
+}
+
+impl From<UserMessage> for NewUserTurn {
+    fn from(message: UserMessage) -> Self {
+        Self {
+            content: message.content,
+            user_text: message.user_text,
+            images: message.images,
+            files: message.files,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -16,11 +16,11 @@ pub(super) async fn root(order: &Order, store: &dyn SessionStore) -> Result<RunP
     params.run_id = order.control.id.to_string();
     params.session_id = session.id.to_string();
     order.agent.name().clone_into(&mut params.agent);
-    params.content.clone_from(&order.message.content);
-    params.user_text.clone_from(&order.message.user_text);
+    params.content.clone_from(&order.turn.content);
+    params.user_text.clone_from(&order.turn.user_text);
     params.images = images(order);
     params.files = order
-        .message
+        .turn
         .files
         .iter()
         .cloned()
@@ -57,7 +57,7 @@ fn images(order: &Order) -> Vec<wire::ImageInfo> {
         info.bytes = image.bytes.len() as u64;
         info
     };
-    order.message.images.iter().enumerate().map(image).collect()
+    order.turn.images.iter().enumerate().map(image).collect()
 }
 
 /// The parameters of a subagent. It gets what its caller wrote, not what the user did.

@@ -1,6 +1,6 @@
 //! Records: what a log keeps of a run's events, adjacent deltas folded into one.
 
-use crate::protocol::RunEvent;
+use crate::protocol::{Position, RunEvent};
 
 /// The most text one folded record holds, in bytes (fixed by the wire contract).
 pub const FOLD_BYTES: usize = 16 * 1024;
@@ -102,6 +102,14 @@ impl Record {
         &self.bounds
     }
 
+    /// Its positions.
+    pub fn position(&self) -> Position {
+        Position {
+            seq_from: self.seq_from,
+            seq: self.seq,
+        }
+    }
+
     /// What of this record lies at `next` and after it; `None` when that is the whole record.
     pub fn cut(&self, next: u64) -> Option<RunEvent> {
         let (kind, text) = Delta::of(&self.event)?;
@@ -127,6 +135,17 @@ impl Record {
             // A record of one event keeps none.
             bounds: if bounds.len() > 1 { bounds } else { Vec::new() },
         })
+    }
+
+    /// A record that was stored, with the ends of the deltas that are folded into it.
+    pub fn restored(at: Position, event: RunEvent, bounds: Vec<u32>) -> Self {
+        Self {
+            seq_from: at.seq_from,
+            seq: at.seq,
+            event,
+            form: Form::AsEmitted,
+            bounds,
+        }
     }
 
     /// Bytes this record holds in memory, about.

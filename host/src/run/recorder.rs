@@ -22,11 +22,12 @@ pub async fn record(registry: Arc<RunRegistry>, end: CancellationToken) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = registry.parts.budget.exceeded() => {}
+            () = registry.parts.budget.tight() => {}
             () = end.cancelled() => return,
         }
         save(&registry).await;
         sweep(&registry);
+        registry.advance_all();
     }
 }
 
@@ -59,13 +60,32 @@ async fn save(registry: &RunRegistry) {
     }
 }
 
-/// Gives back the memory of logs and frames that nobody needs.
+/// Gives back the memory of logs and frames that nobody needs: those of runs that ended long enough ago, and, while
+/// all logs together keep too much, of others that have ended, the oldest first.
 fn sweep(registry: &RunRegistry) {
+    let keep = registry.parts.source.settings().replay_keep;
+    let mut ended = Vec::new();
     for slot in registry.all() {
         let mut state = slot.lock();
-        state.drop_idle_log();
         if let Some(log) = &state.log {
             log.trim();
+        }
+        match state.idle_log() {
+            Some(at) if at.is_none_or(|at| at.elapsed() >= keep) => state.give_up_log(),
+            Some(Some(at)) => ended.push((at, Arc::clone(&slot))),
+            _ => {}
+        }
+        drop(state);
+        registry.forget_unused(&slot);
+    }
+    if registry.parts.budget.is_tight() {
+        ended.sort_by_key(|(at, _)| *at);
+        for (_, slot) in ended {
+            slot.lock().give_up_log();
+            registry.forget_unused(&slot);
+            if !registry.parts.budget.is_tight() {
+                break;
+            }
         }
     }
 }

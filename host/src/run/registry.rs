@@ -3,21 +3,27 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::budget::LogBudget;
 use super::control::RunControl;
 use super::cursor::{Attachment, Cursor};
 use super::driver::{self, Order};
+use super::inbox::Waiting;
+use super::log::{EventLog, RunSpan};
 use super::slot::{Phase, Slot, SlotState};
 use super::{SettingsSource, UserMessage};
+use super::{ending, inbox};
 use crate::plugin::{Agent, Catalog};
-use crate::protocol::{ErrorCode, RunEvent, RunFailure};
-use crate::session::{RunId, Session, SessionId, SessionStore, StoreError};
+use crate::protocol::RunEvent;
+use crate::protocol::answers::{StopAnswer, StopRefusal};
+use crate::session::{MessageKey, RunId, Session, SessionId, SessionStore, StoreError};
 
 /// What every run works with.
 pub struct RunHostParts {
@@ -48,12 +54,21 @@ impl fmt::Debug for RunRegistry {
     }
 }
 
+/// Tells when a run has begun, with a cursor on it if one was asked for.
+pub(super) type Started = oneshot::Receiver<Result<Option<Cursor>, StartError>>;
+
 /// Why a message did not start a run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A run is in progress in the session.
     #[error("a run is in progress")]
     Busy,
+    /// The session's queue has no room.
+    #[error("the queue is full")]
+    QueueFull,
+    /// The message's id was used for another message.
+    #[error("the message's id was used for another")]
+    IdConflict,
     /// The host takes no new runs.
     #[error("the host is shutting down")]
     Draining,
@@ -103,15 +118,26 @@ impl RunRegistry {
         }
     }
 
-    /// Asks the run of a session to stop. Answers whether there is one.
-    pub fn stop(&self, id: SessionId) -> bool {
+    /// Asks the run of a session to stop, if it is the one that is meant.
+    pub fn stop(&self, id: SessionId, run_id: Option<RunId>) -> StopAnswer {
         let slot = self.slots().get(&id).cloned();
-        let Some(slot) = slot else { return false };
-        let state = slot.lock();
-        state
-            .control()
-            .inspect(|control| control.stop.cancel())
-            .is_some()
+        match slot {
+            Some(slot) => inbox::stop(&slot.lock(), run_id),
+            None => StopAnswer::refused(StopRefusal::NoActiveRun, None),
+        }
+    }
+
+    /// Runs `work` as a task that a drain waits for.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tasks.spawn(work)
+    }
+
+    /// While it exists a drain waits.
+    pub(super) fn token(&self) -> TaskTrackerToken {
+        self.tasks.token()
     }
 
     /// The run in progress in a session.
@@ -164,14 +190,14 @@ impl RunRegistry {
         }
     }
 
-    /// Forgets a slot that nobody uses and in which nothing runs.
-    fn release(&self, slot: &Arc<Slot>) {
+    /// Forgets a slot that nobody uses, in which nothing runs and of which nothing is kept.
+    pub(super) fn forget_unused(&self, slot: &Arc<Slot>) {
         let mut slots = self.slots();
-        let mut state = slot.lock();
-        state.users -= 1;
-        let idle = matches!(state.phase, Phase::Idle | Phase::Gone);
+        let state = slot.lock();
         if state.users == 0
-            && idle
+            && state.is_idle()
+            && state.log.is_none()
+            && state.queue.is_empty()
             && slots
                 .get(&slot.id)
                 .is_some_and(|kept| Arc::ptr_eq(kept, slot))
@@ -190,17 +216,20 @@ pub struct SessionHandle {
 
 impl Clone for SessionHandle {
     fn clone(&self) -> Self {
-        self.slot.lock().users += 1;
-        Self {
-            registry: Arc::clone(&self.registry),
-            slot: Arc::clone(&self.slot),
-        }
+        self.clone_locked(&mut self.slot.lock())
     }
 }
 
 impl Drop for SessionHandle {
     fn drop(&mut self) {
-        self.registry.release(&self.slot);
+        let last = {
+            let mut state = self.slot.lock();
+            state.users -= 1;
+            state.users == 0
+        };
+        if last {
+            self.registry.forget_unused(&self.slot);
+        }
     }
 }
 
@@ -215,7 +244,7 @@ impl SessionHandle {
         self.slot.lock().control().is_some()
     }
 
-    /// Starts a run: saves the user's turn, then begins the run's events. The cursor reads them from
+    /// Starts a run: saves the user's turn, then begins the run's events. The version 1 cursor reads them from
     /// `stream_start` on.
     ///
     /// Cancel safe: a start that nobody waits for any more goes on.
@@ -228,15 +257,18 @@ impl SessionHandle {
         session: &Session,
         message: UserMessage,
     ) -> Result<Cursor, StartError> {
-        let started = self.reserve(session, message)?;
-        started.await.unwrap_or(Err(StartError::Lost))
+        let (_, started) = self.reserve(session, message, None, true)?;
+        let cursor = started.await.unwrap_or(Err(StartError::Lost))?;
+        cursor.ok_or(StartError::Lost)
     }
 
-    fn reserve(
+    pub(super) fn reserve(
         &self,
         session: &Session,
         message: UserMessage,
-    ) -> Result<oneshot::Receiver<Result<Cursor, StartError>>, StartError> {
+        key: Option<MessageKey>,
+        watched: bool,
+    ) -> Result<(RunId, Started), StartError> {
         let registry = &self.registry;
         // Taken before the look: a drain that begins after it waits for this run as well.
         let _token = registry.tasks.token();
@@ -246,6 +278,8 @@ impl SessionHandle {
         let mut state = self.slot.lock();
         match state.phase {
             Phase::Idle if state.deleting => return Err(StartError::Gone),
+            // Those that wait come first.
+            Phase::Idle if !state.queue.is_empty() => return Err(StartError::Busy),
             Phase::Idle => {}
             Phase::Starting(_) | Phase::Running(_) => return Err(StartError::Busy),
             Phase::Gone => return Err(StartError::Gone),
@@ -264,10 +298,14 @@ impl SessionHandle {
             agent,
             catalog,
             settings: registry.parts.source.settings(),
-            message,
+            turn: message.into(),
+            key,
+            queued: None,
+            watched,
         };
+        let run_id = order.control.id;
         registry.tasks.spawn(driver::drive(order, started));
-        Ok(waiting)
+        Ok((run_id, waiting))
     }
 
     /// Attaches to the run in progress; `None` when there is none. A run that is just being saved counts: the
@@ -308,6 +346,7 @@ impl SessionHandle {
                 match state.control() {
                     Some(control) => control.delete(),
                     None => {
+                        state.queue.clear();
                         self.slot.enter(&mut state, Phase::Gone);
                         break;
                     }
@@ -318,23 +357,51 @@ impl SessionHandle {
         self.slot.gone.cancel();
     }
 
+    /// Ends the run's events with `last`, and frees the session, for the queue's next message if there is one.
+    pub(super) fn finished(
+        &self,
+        log: &EventLog,
+        span: &RunSpan,
+        last: impl IntoIterator<Item = RunEvent>,
+    ) {
+        let mut state = self.slot.lock();
+        log.finish(span, last);
+        state.ended = Some(Instant::now());
+        self.slot.enter(&mut state, Phase::Idle);
+        self.advance(&mut state);
+    }
+
+    /// Frees the session of a run that did not begin. A message from the queue goes back to its head.
+    pub(super) fn not_begun(&self, queued: Option<Waiting>) {
+        let mut state = self.slot.lock();
+        if let Some(queued) = queued {
+            state.queue.push_front(queued);
+        }
+        self.slot.enter(&mut state, Phase::Idle);
+    }
+
     /// Ends the run without its driver, which failed. What it had saved stays as it is, and counts as lost
     /// when the session's next run begins.
     pub(super) fn break_off(&self, message: &str) {
         let mut state = self.slot.lock();
-        if let Some(control) = state.control() {
-            control.over.cancel();
-        }
+        let Some(control) = state.control() else {
+            return;
+        };
+        control.over.cancel();
+        let run = control.id;
         if let Some(log) = &state.log {
-            let code = ErrorCode::Internal;
-            log.break_off(RunEvent::Error(RunFailure {
-                message: message.to_owned(),
-                code,
-                retryable: false,
-            }));
+            log.break_off(ending::broken_off(run, message));
         }
-        if state.control().is_some() {
-            self.slot.enter(&mut state, Phase::Idle);
+        state.ended = Some(Instant::now());
+        self.slot.enter(&mut state, Phase::Idle);
+    }
+
+    /// A clone, made while the session's state is locked.
+    pub(super) fn clone_locked(&self, state: &mut MutexGuard<'_, SlotState>) -> Self {
+        state.users += 1;
+        Self {
+            registry: Arc::clone(&self.registry),
+            slot: Arc::clone(&self.slot),
         }
     }
 
@@ -343,23 +410,30 @@ impl SessionHandle {
     }
 }
 
-/// The agent that answers in `session`.
-fn usable_agent(catalog: &Catalog, session: &Session) -> Result<Arc<Agent>, StartError> {
+/// The agent that answers in `session`, or the name under which there is none.
+pub(super) fn agent_of<'a>(
+    catalog: &'a Catalog,
+    session: &'a Session,
+) -> Result<&'a Arc<Agent>, &'a str> {
     let name = session
         .agent
         .as_deref()
         .unwrap_or_else(|| catalog.default_agent());
-    let Some(agent) = catalog.agent(name) else {
-        let text = format!("Agent `{name}` is not configured.");
-        return Err(StartError::AgentUnavailable(text));
-    };
-    match agent.unavailable() {
-        Some(reason) => {
-            tracing::warn!(agent = name, %reason, "agent unavailable");
-            Err(StartError::AgentUnavailable(format!(
-                "Agent `{name}` is not available."
-            )))
-        }
-        None => Ok(Arc::clone(agent)),
+    catalog.agent(name).ok_or(name)
+}
+
+/// Likewise, if it can be used.
+fn usable_agent(catalog: &Catalog, session: &Session) -> Result<Arc<Agent>, StartError> {
+    let unavailable = |text| Err(StartError::AgentUnavailable(text));
+    match agent_of(catalog, session) {
+        Err(name) => unavailable(format!("Agent `{name}` is not configured.")),
+        Ok(agent) => match agent.unavailable() {
+            Some(reason) => {
+                let name = agent.name();
+                tracing::warn!(agent = name, %reason, "agent unavailable");
+                unavailable(format!("Agent `{name}` is not available."))
+            }
+            None => Ok(Arc::clone(agent)),
+        },
     }
 }

@@ -1,11 +1,14 @@
 //! What the host keeps in memory of a session that is in use.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use super::control::RunControl;
+use super::inbox::Waiting;
 use super::log::EventLog;
 use crate::session::{Numbering, SessionId};
 
@@ -16,6 +19,9 @@ pub(super) struct Slot {
     state: Mutex<SlotState>,
     /// Told when the phase changes.
     pub(super) changed: Notify,
+    /// Where the session's count of events stood when it was taken into use. Read once: the store would take a run that
+    /// has begun since for one that was lost.
+    pub(super) numbering: OnceCell<Numbering>,
     /// Cancelled when the session was deleted.
     pub(super) gone: CancellationToken,
 }
@@ -23,11 +29,18 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) struct SlotState {
     pub(super) phase: Phase,
+    /// Messages that wait for the runs before them. While there is one, no other message begins a run.
+    pub(super) queue: VecDeque<Waiting>,
     /// The session is being deleted: the run in progress, if any, is its last.
     pub(super) deleting: bool,
     pub(super) log: Option<Arc<EventLog>>,
-    /// The numbering of the log, kept when the log is dropped.
-    pub(super) numbering: Option<Numbering>,
+    /// Where the log's count stood when it was given up.
+    pub(super) last_seq: Option<u64>,
+    /// Position of the last event of the run that is being saved, which the history shows a moment before the event
+    /// is there.
+    pub(super) announced: u64,
+    /// When the latest run ended, or was read back from the store; its log is kept for a while from then on.
+    pub(super) ended: Option<Instant>,
     /// Handles that keep the slot in the registry.
     pub(super) users: usize,
 }
@@ -51,12 +64,16 @@ impl Slot {
             id,
             state: Mutex::new(SlotState {
                 phase: Phase::Idle,
+                queue: VecDeque::new(),
                 deleting: false,
                 log: None,
-                numbering: None,
+                last_seq: None,
+                announced: 0,
+                ended: None,
                 users: 0,
             }),
             changed: Notify::new(),
+            numbering: OnceCell::new(),
             gone: CancellationToken::new(),
         }
     }
@@ -82,13 +99,28 @@ impl SlotState {
         }
     }
 
-    /// Drops a log that nobody needs any more.
-    pub(super) fn drop_idle_log(&mut self) {
-        let idle = matches!(self.phase, Phase::Idle | Phase::Gone);
-        if let Some(log) = self.log.take_if(|log| idle && !log.is_watched())
-            && let Some(numbering) = &mut self.numbering
-        {
-            numbering.last_seq = log.last_seq();
+    /// Whether no run is registered.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle | Phase::Gone)
+    }
+
+    /// Of a log without a run in progress: when the latest run ended, if its events are still kept.
+    pub(super) fn idle_log(&self) -> Option<Option<Instant>> {
+        (self.log.is_some() && self.is_idle()).then_some(self.ended)
+    }
+
+    /// Gives up the events of runs that have ended, and the log itself if nobody reads it.
+    pub(super) fn give_up_log(&mut self) {
+        if !self.is_idle() {
+            return;
         }
+        if let Some(log) = self.log.take_if(|log| !log.is_watched()) {
+            self.last_seq = Some(log.last_seq());
+        } else if let Some(log) = &self.log
+            && !log.forget()
+        {
+            return;
+        }
+        self.ended = None;
     }
 }

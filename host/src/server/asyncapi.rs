@@ -7,7 +7,8 @@ use crate::protocol::close::Reconnect;
 use crate::protocol::schema::{client_schema, server_schema};
 
 const DESCRIPTION: &str = "\
-One WebSocket per client and session, version 1 of the protocol. Every message is one JSON object in one text frame, \
+One WebSocket per client and session. A connection speaks version 1 of the protocol, or, with `?v=2`, version 2, which adds \
+positions, exact resume, message ids, a queue and a stop in band. Every message is one JSON object in one text frame, \
 `type` its first key. Sessions are made, listed and deleted over HTTP, which [the OpenAPI document](/openapi.json) \
 describes.
 
@@ -51,21 +52,38 @@ pub(super) fn document() -> Value {
             "session": {
                 "address": "/ws/sessions/{session_id}",
                 "title": "A session",
-                "description": "Any number of clients may be connected to a session. A client that connects while a run is in \
-                    progress gets `stream_start`, what the run emitted so far between `replay_start` and \
-                    `replay_end`, and then the live events; otherwise `session_sync`.",
+                "description": "Any number of clients may be connected to a session. In version 1 a client that connects while a \
+                    run is in progress gets `stream_start`, what the run emitted so far between `replay_start` and \
+                    `replay_end`, and then the live events; otherwise `session_sync`. In version 2 every client gets \
+                    `session_sync`, `replay_start`, what it missed, `replay_end`, and then every run of the session.",
                 "parameters": {
                     "session_id": {"description": "The session's id, as `POST /sessions` answered it."}
                 },
                 "messages": messages,
-                "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}}
+                "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0", "query": {
+                    "type": "object",
+                    "properties": {
+                        "v": {
+                            "type": "string", "default": "1",
+                            "description": "The version of the protocol. One that the host does not know means the newest."
+                        },
+                        "epoch": {
+                            "type": "string",
+                            "description": "Version 2: the numbering in which `after` counts."
+                        },
+                        "after": {
+                            "type": "string", "pattern": "^[0-9]+$",
+                            "description": "Version 2: the position of the last event that the client has."
+                        }
+                    }
+                }}}
             }
         },
         "operations": {
             "receiveMessage": {
                 "action": "receive",
                 "channel": {"$ref": channel},
-                "summary": "A client begins a run.",
+                "summary": "A client begins a run, or asks for one to stop.",
                 "messages": references(&received, channel)
             },
             "sendEvent": {

@@ -133,6 +133,10 @@ impl Host {
             source,
             budget,
         });
+        registry
+            .take_up_queues()
+            .await
+            .map_err(HostError::Recover)?;
         let (recording, background) = (CancellationToken::new(), TaskTracker::new());
         background.spawn(recorder::record(Arc::clone(&registry), recording.clone()));
         Ok(Arc::new(Self {

@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::wire::Wire;
 use crate::connection::Connection;
-use crate::protocol::server::ControlFrame;
-use crate::protocol::{CloseCode, errors};
+use crate::protocol::CloseCode;
 
 /// How long the other side may take to answer a close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
@@ -83,12 +82,13 @@ impl Link {
         Ok(())
     }
 
-    /// Waits for `work` and sends heartbeats meanwhile: a message may take long to be looked at and saved, and the
+    /// Waits for `work` and sends heartbeats (`beat`) meanwhile: a message may take long to be looked at and saved, and the
     /// connection must not seem dead for it. Nothing is read meanwhile: a client that closes is noticed afterwards,
     /// which is bounded as the work is (each call of the store has its limit, and there are few).
     pub(super) async fn while_beating<T>(
         &mut self,
         heartbeat: Duration,
+        beat: Bytes,
         work: impl Future<Output = T>,
     ) -> Result<T, Option<CloseCode>> {
         tokio::pin!(work);
@@ -97,7 +97,7 @@ impl Link {
                 // After a heartbeat the work goes on where it was.
                 done = &mut work => return Ok(done),
                 () = sleep_until(self.last_sent + heartbeat) => {
-                    self.write(&mut vec![ControlFrame::Heartbeat.frame_v1()]).await?;
+                    self.write(&mut vec![beat.clone()]).await?;
                 }
             }
         }
@@ -125,11 +125,9 @@ impl Link {
         }
     }
 
-    pub(super) async fn too_large(&mut self, limit: usize) -> Option<CloseCode> {
-        let answer = ControlFrame::Error {
-            message: errors::frame_too_large(limit),
-        };
-        let mut out = vec![answer.frame_v1()];
+    /// Answers a frame over the limit, which ends the connection.
+    pub(super) async fn too_large(&mut self, answer: Bytes) -> Option<CloseCode> {
+        let mut out = vec![answer];
         match self.write(&mut out).await {
             Ok(()) => Some(CloseCode::FrameTooLarge),
             Err(end) => end,

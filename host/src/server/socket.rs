@@ -1,14 +1,15 @@
 //! One WebSocket: who may have one, its reader and its timers. What is said on it is [`Connection`]'s, how it is
 //! written [`Link`]'s.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::rejection::PathRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocketUpgrade};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use tokio::time::sleep_until;
@@ -22,10 +23,11 @@ use super::origin;
 use super::problem::Problem;
 use super::wire::Wire;
 use crate::config::Config;
-use crate::connection::{ClientFrame, Connection, ConnectionContext, ConnectionLimits};
+use crate::connection::v1::heartbeat as v1_heartbeat;
+use crate::connection::{ClientFrame, Connection, ConnectionContext, ConnectionLimits, Wish};
 use crate::guard::ImageLimits;
-use crate::protocol::CloseCode;
-use crate::protocol::server::ControlFrame;
+use crate::protocol::hello::{Asked, HelloLimits};
+use crate::protocol::{CloseCode, Version};
 use crate::run::SessionHandle;
 use crate::session::{Owner, SessionId, StoreError};
 
@@ -43,6 +45,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) async fn upgrade(
     State(host): State<Arc<Host>>,
     session: Result<Path<String>, PathRejection>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
     Extension(wire): Extension<Wire>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -54,6 +57,7 @@ pub(super) async fn upgrade(
     let refusing = host.errands.token();
     // What is no text is the id of nothing.
     let session = session.map_or_else(|_| String::new(), |Path(session)| session);
+    let wish = wish(&query.map(|Query(query)| query).unwrap_or_default());
     let admitted = admit(&host, &in_force.config, &session, &headers).await;
     Ok(upgrade
         .protocols([BEARER_PROTOCOL])
@@ -68,7 +72,7 @@ pub(super) async fn upgrade(
             let (close, token) = match admitted {
                 Ok((admitted, token)) => {
                     drop(refusing);
-                    (converse(&mut link, &host, admitted).await, token)
+                    (converse(&mut link, &host, admitted, &wish).await, token)
                 }
                 Err(close) => (Some(close), refusing),
             };
@@ -77,6 +81,15 @@ pub(super) async fn upgrade(
             }
             drop(token);
         }))
+}
+
+/// What the client asks for in the query.
+fn wish(query: &HashMap<String, String>) -> Wish {
+    let parameter = |name: &str| query.get(name).map(String::as_str);
+    Wish {
+        version: Version::asked(parameter("v")),
+        asked: Asked::of(parameter("epoch"), parameter("after")),
+    }
 }
 
 struct Admitted {
@@ -119,7 +132,12 @@ async fn admit(
 }
 
 /// Serves the client until it leaves or must go; answers with what to close.
-async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Option<CloseCode> {
+async fn converse(
+    link: &mut Link,
+    host: &Arc<Host>,
+    admitted: Admitted,
+    wish: &Wish,
+) -> Option<CloseCode> {
     let in_force = host.in_force();
     let config = &in_force.config;
     let context = ConnectionContext {
@@ -127,14 +145,24 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
         owner: admitted.owner,
         uploads: host.uploads.of(admitted.session.id()),
         limits: limits(config),
+        hello: hello_limits(config),
     };
     let (heartbeat, frame_bytes) = (config.heartbeat.interval, config.limits.frame_bytes);
     drop(in_force);
     let mut out = Vec::new();
-    // A run that is about to begin is waited for.
-    let opening = Connection::open(context, admitted.session, &mut out);
-    let mut connection = match link.while_beating(heartbeat, opening).await {
-        Ok(connection) => connection,
+    let opening = Connection::open(wish, context, admitted.session, &mut out);
+    let opened = match wish.version {
+        // A run that is about to begin is waited for.
+        Version::V1 => link.while_beating(heartbeat, v1_heartbeat(), opening).await,
+        // The greeting comes first, and it waits for the store alone.
+        Version::V2 => Ok(opening.await),
+    };
+    let mut connection = match opened {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "it could not be read where a session stands");
+            return Some(CloseCode::Draining { retry: RETRY });
+        }
         Err(end) => return end,
     };
     loop {
@@ -146,21 +174,23 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
             // socket, the log keeps what was not read, and the rest are states.
             received = link.socket.recv() => match received {
                 Some(Ok(Message::Text(text))) if text.len() > frame_bytes => {
-                    return link.too_large(frame_bytes).await;
+                    return link.too_large(connection.too_large(frame_bytes)).await;
                 }
                 Some(Ok(Message::Binary(data))) if data.len() > frame_bytes => {
-                    return link.too_large(frame_bytes).await;
+                    return link.too_large(connection.too_large(frame_bytes)).await;
                 }
                 Some(Ok(Message::Text(text))) => {
                     let frame = ClientFrame::Text(text.as_str().to_owned());
+                    let beat = connection.heartbeat();
                     let receiving = connection.receive(frame, &mut out);
-                    if let Err(end) = link.while_beating(heartbeat, receiving).await {
+                    if let Err(end) = link.while_beating(heartbeat, beat, receiving).await {
                         return end;
                     }
                 }
                 Some(Ok(Message::Binary(_))) => {
+                    let beat = connection.heartbeat();
                     let receiving = connection.receive(ClientFrame::Binary, &mut out);
-                    if let Err(end) = link.while_beating(heartbeat, receiving).await {
+                    if let Err(end) = link.while_beating(heartbeat, beat, receiving).await {
                         return end;
                     }
                 }
@@ -173,7 +203,7 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
                 None => return None,
                 Some(Err(error)) if is_too_large(&error) => {
                     link.is_readable = false;
-                    return link.too_large(frame_bytes).await;
+                    return link.too_large(connection.too_large(frame_bytes)).await;
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "connection lost");
@@ -182,7 +212,8 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
             },
             () = connection.ready() => {
                 // It may have to handle a frame that waited, which takes as long as any.
-                match link.while_beating(heartbeat, connection.pump(&mut out)).await {
+                let beat = connection.heartbeat();
+                match link.while_beating(heartbeat, beat, connection.pump(&mut out)).await {
                     Ok(Ok(_)) => {}
                     Ok(Err(trimmed)) => {
                         tracing::info!(session = %connection.session().id(), %trimmed, "client too slow");
@@ -191,7 +222,7 @@ async fn converse(link: &mut Link, host: &Arc<Host>, admitted: Admitted) -> Opti
                     Err(end) => return end,
                 }
             }
-            () = sleep_until(link.last_sent + heartbeat) => out.push(ControlFrame::Heartbeat.frame_v1()),
+            () = sleep_until(link.last_sent + heartbeat) => out.push(connection.heartbeat()),
             () = connection.session().gone() => {
                 return link.finish(&mut connection, out, CloseCode::SessionNotFound).await;
             }
@@ -212,6 +243,18 @@ fn limits(config: &Config) -> ConnectionLimits {
         },
         json_depth: limits.json_depth,
         waiting_bytes: limits.frame_bytes.saturating_mul(2),
+    }
+}
+
+fn hello_limits(config: &Config) -> HelloLimits {
+    let limits = &config.limits;
+    HelloLimits {
+        frame_bytes: limits.frame_bytes,
+        images: limits.images,
+        image_bytes: limits.image_bytes,
+        images_total_bytes: limits.images_total_bytes,
+        queue: limits.queue,
+        heartbeat_ms: u64::try_from(config.heartbeat.interval.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

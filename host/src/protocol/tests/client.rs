@@ -3,7 +3,10 @@ use serde_json::{Value, json};
 
 use super::schema::CLIENT;
 use super::{any_json, on_a_small_stack};
-use crate::protocol::{ClientFault, ClientMessage, ErrorCode, ParseLimits, parse_client_frame};
+use crate::protocol::{
+    ClientFault, ClientMessage, ClientRequest, Delivery, ErrorCode, OnBusy, ParseLimits, Version,
+    parse_client_frame,
+};
 use crate::session::FileRef;
 
 const LIMITS: ParseLimits = ParseLimits {
@@ -12,7 +15,111 @@ const LIMITS: ParseLimits = ParseLimits {
 };
 
 fn parse(text: &str) -> Result<ClientMessage, ClientFault> {
-    parse_client_frame(text, LIMITS)
+    match parse_client_frame(text, LIMITS, Version::V1) {
+        Ok(ClientRequest::Message(message, delivery)) => {
+            assert_eq!(delivery, Delivery::default());
+            Ok(message)
+        }
+        Ok(request) => panic!("{request:?}"),
+        Err(unreadable) => {
+            assert_eq!(unreadable.id, None);
+            Err(unreadable.fault)
+        }
+    }
+}
+
+/// Version 2's reading, and the id that an answer repeats.
+fn parse_new(text: &str) -> (Result<ClientRequest, ClientFault>, Option<String>) {
+    match parse_client_frame(text, LIMITS, Version::V2) {
+        Ok(request) => {
+            let id = match &request {
+                ClientRequest::Message(_, delivery) => delivery.id.as_ref(),
+                ClientRequest::Stop(_) => None,
+            };
+            let id = id.map(|id| id.text.clone());
+            (Ok(request), id)
+        }
+        Err(unreadable) => (Err(unreadable.fault), unreadable.id.map(|id| id.text)),
+    }
+}
+
+const ID: &str = "5E2F3A52-0c1b-4b60-9d43-1d7a3e1f7a11";
+
+#[test]
+fn what_is_new_in_version_2_is_unknown_to_version_1() {
+    let text = r#"{"type":"message","content":"Hi","id":5,"on_busy":"whenever","run_id":{}}"#;
+    assert_eq!(parse(text), Ok(message("Hi")));
+    assert_eq!(
+        parse(r#"{"type":"stop"}"#),
+        Err(ClientFault::InvalidMessage)
+    );
+}
+
+#[test]
+fn version_2_reads_ids_and_what_to_do_while_busy() {
+    let text = format!(r#"{{"type":"message","content":"Hi","id":"{ID}","on_busy":"interrupt"}}"#);
+    let (request, id) = parse_new(&text);
+    let Ok(ClientRequest::Message(read, delivery)) = request else {
+        panic!("{request:?}");
+    };
+    assert_eq!((read, delivery.on_busy), (message("Hi"), OnBusy::Interrupt));
+    assert_eq!(id.as_deref(), Some(ID), "as the client wrote it");
+    let (request, _) = parse_new(r#"{"type":"message","content":"Hi","id":null,"on_busy":null}"#);
+    assert_eq!(
+        request,
+        Ok(ClientRequest::Message(message("Hi"), Delivery::default()))
+    );
+}
+
+#[test]
+fn version_2_reads_a_stop() {
+    let run = crate::session::RunId::new();
+    for (text, expected) in [
+        (r#"{"type":"stop"}"#.to_owned(), None),
+        (r#"{"type":"stop","run_id":null}"#.to_owned(), None),
+        (format!(r#"{{"run_id":"{run}","type":"stop"}}"#), Some(run)),
+    ] {
+        assert_eq!(
+            parse_new(&text).0,
+            Ok(ClientRequest::Stop(expected)),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_refused_message_keeps_its_id_for_the_answer() {
+    for (rest, fault) in [
+        (r#""content":"""#, ClientFault::InvalidMessage),
+        (r#""content":"x","images":5"#, ClientFault::InvalidMessage),
+        (
+            r#""content":"x","on_busy":"never""#,
+            ClientFault::InvalidField(
+                "`on_busy` must be \"reject\", \"enqueue\" or \"interrupt\".",
+            ),
+        ),
+        (
+            r#""content":"x","images":["","","",""]"#,
+            ClientFault::TooManyImages { count: 4, max: 3 },
+        ),
+    ] {
+        let text = format!(r#"{{"type":"message","id":"{ID}",{rest}}}"#);
+        assert_eq!(
+            parse_new(&text),
+            (Err(fault), Some(ID.to_owned())),
+            "{text}"
+        );
+    }
+    for id in ["7", r#""""#, r#""not a uuid""#, "{}"] {
+        let text = format!(r#"{{"type":"message","content":"x","id":{id}}}"#);
+        let fault = ClientFault::InvalidField("`id` must be a UUID.");
+        assert_eq!(parse_new(&text), (Err(fault), None), "{text}");
+    }
+    let fault = ClientFault::InvalidField("`run_id` must be the id of a run.");
+    assert_eq!(
+        parse_new(r#"{"type":"stop","run_id":"x"}"#),
+        (Err(fault), None)
+    );
 }
 
 fn message(content: &str) -> ClientMessage {
@@ -181,15 +288,15 @@ fn nesting_is_limited_and_costs_no_stack() {
             depth: usize::MAX,
             images: 3,
         };
-        assert!(parse_client_frame(&deep, unlimited).is_ok());
+        assert!(parse_client_frame(&deep, unlimited, Version::V2).is_ok());
         let images = deep.replace("\"x\"", "\"images\"");
         assert_eq!(
-            parse_client_frame(&images, unlimited),
-            Err(ClientFault::InvalidMessage)
+            parse_client_frame(&images, unlimited, Version::V2),
+            Err(ClientFault::InvalidMessage.into())
         );
         assert_eq!(
-            parse_client_frame(&"[".repeat(1_000_000), unlimited),
-            Err(ClientFault::InvalidJson)
+            parse_client_frame(&"[".repeat(1_000_000), unlimited, Version::V2),
+            Err(ClientFault::InvalidJson.into())
         );
     });
 }
@@ -254,6 +361,7 @@ proptest! {
         match parse(&text) {
             Ok(_) | Err(ClientFault::InvalidMessage | ClientFault::TooManyImages { .. }) => prop_assert!(json.is_ok()),
             Err(ClientFault::InvalidJson) => prop_assert!(json.is_err()),
+            Err(ClientFault::InvalidField(_)) => prop_assert!(false, "a field of version 2"),
         }
     }
 

@@ -3,9 +3,13 @@
 use serde_json::Value;
 
 use super::schema::{CLIENT, assert_valid_server_frame};
-use crate::protocol::{errors, kinds};
+use crate::protocol::{ErrorCode, errors, kinds};
 
-const PAGE: &str = include_str!("../../../../docs/protocol.md");
+/// Both pages.
+const PAGE: &str = concat!(
+    include_str!("../../../../docs/protocol.md"),
+    include_str!("../../../../docs/protocol-2.md")
+);
 const MIB: usize = 1 << 20;
 
 fn assert_mentioned(text: &str) {
@@ -17,12 +21,7 @@ fn assert_mentioned(text: &str) {
 
 #[test]
 fn every_type_code_and_text_is_there() {
-    let types = [
-        &kinds::SERVER_TYPES[..],
-        &kinds::CLIENT_TYPES,
-        &kinds::FUTURE_TYPES,
-    ]
-    .concat();
+    let types = [&kinds::SERVER_TYPES[..], &kinds::CLIENT_TYPES].concat();
     types
         .into_iter()
         .chain(kinds::RESERVED_KEYS)
@@ -34,6 +33,9 @@ fn every_type_code_and_text_is_there() {
         errors::SESSION_NOT_FOUND,
         errors::DRAINING,
         errors::NOT_SAVED,
+        errors::QUEUE_FULL,
+        errors::ID_CONFLICT,
+        errors::RATE_LIMITED,
         &errors::too_many_images(11, 10),
         &errors::image_too_large(5 * MIB),
         &errors::image_not_base64(2),
@@ -44,6 +46,9 @@ fn every_type_code_and_text_is_there() {
         &errors::mapper_failed("NAME"),
     ] {
         assert_mentioned(text);
+    }
+    for code in ErrorCode::ALL {
+        assert_mentioned(code.as_str());
     }
     for close in super::texts::CLOSE_CODES {
         let row = PAGE
@@ -75,7 +80,12 @@ fn its_examples_are_frames() {
             continue;
         }
         for line in block.lines() {
-            assert_valid_server_frame(line);
+            let frame: Value = serde_json::from_str(line).unwrap();
+            if kinds::CLIENT_TYPES.contains(&frame["type"].as_str().unwrap()) {
+                assert!(CLIENT.is_valid(&frame), "{line}");
+            } else {
+                assert_valid_server_frame(line);
+            }
             frames += 1;
         }
     }

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::lane::Lane;
 use super::{Closed, LogLimits, RunSpan};
+use crate::protocol::Version;
 use crate::run::budget::{LogBudget, Share};
 use crate::run::encode;
 use crate::run::record::{Form, Incoming, Record};
-use crate::run::window::Window;
 
 #[derive(Debug)]
 pub(in crate::run) struct Inner {
@@ -17,26 +18,18 @@ pub(in crate::run) struct Inner {
     pub(super) span: Option<Arc<RunSpan>>,
     /// The run has ended but for its last frame.
     pub(super) sealed: bool,
-    /// The current run's `stream_start` once everything else before the records was evicted.
+    /// Position of the latest run's `stream_start`, whether it is in progress or not; 0 when there is none.
+    pub(super) latest: u64,
+    /// The latest run's `stream_start` once it was evicted.
     pub(in crate::run) pinned: Option<Arc<Record>>,
     pub(in crate::run) records: VecDeque<Arc<Record>>,
     pub(in crate::run) open: Option<Record>,
     pub(super) record_bytes: usize,
     pub(super) open_bytes: usize,
-    pub(in crate::run) window: Window,
-    /// The place of each live cursor, in the window's count of bytes pushed; `None` for a free slot.
-    pub(super) readers: Vec<Option<Reader>>,
-    pub(super) live: usize,
-    /// The place of the reader that is furthest.
-    pub(super) furthest: u64,
+    /// One for each version of the protocol.
+    pub(in crate::run) lanes: [Lane; 2],
     pub(super) slow: bool,
     pub(super) unsaved: Unsaved,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reader {
-    pub(super) next: u64,
-    pub(super) place: u64,
 }
 
 /// Records on their way to the store.
@@ -71,23 +64,19 @@ impl Unsaved {
 
 impl Inner {
     pub(super) fn new(limits: LogLimits, budget: Arc<LogBudget>, last_seq: u64) -> Self {
-        let mut window = Window::default();
-        window.restart(last_seq + 1);
         Self {
             limits,
             share: Share::new(budget),
             last_seq,
             span: None,
             sealed: false,
+            latest: 0,
             pinned: None,
             records: VecDeque::new(),
             open: None,
             record_bytes: 0,
             open_bytes: 0,
-            window,
-            readers: Vec::new(),
-            live: 0,
-            furthest: 0,
+            lanes: [Lane::new(last_seq + 1), Lane::new(last_seq + 1)],
             slow: false,
             unsaved: Unsaved::default(),
         }
@@ -104,17 +93,35 @@ impl Inner {
         self.span.as_ref()
     }
 
+    /// Whether somebody reads.
+    pub(super) fn is_watched(&self) -> bool {
+        self.lanes.iter().any(Lane::is_live)
+    }
+
+    /// Whether every live reader is half of the window behind. Not without one.
     pub(super) fn is_slow(&self) -> bool {
-        let behind = self.window.pushed() - self.furthest;
-        self.live > 0 && behind > self.limits.window_bytes as u64 / 2
+        let limit = self.limits.window_bytes;
+        let [old, new] = &self.lanes;
+        match (old.is_live(), new.is_live()) {
+            (true, true) => old.is_behind(limit) && new.is_behind(limit),
+            _ => old.is_behind(limit) || new.is_behind(limit),
+        }
+    }
+
+    /// Bytes of the encoded frames that are kept.
+    fn window_bytes(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.window.bytes()).sum()
+    }
+
+    /// Bytes that the log keeps.
+    fn held(&self) -> usize {
+        self.record_bytes + self.open_bytes + self.window_bytes()
     }
 
     pub(super) fn push(&mut self, event: Incoming<'_>, form: Form) {
         self.last_seq += 1;
         let seq = self.last_seq;
-        if self.live > 0 {
-            self.encode(&event);
-        }
+        self.encode(&event, seq);
         if let Incoming::Delta(kind, text) = &event
             && let Some(open) = &mut self.open
             && open.fold(seq, *kind, text, form)
@@ -130,12 +137,21 @@ impl Inner {
         self.settle();
     }
 
-    pub(super) fn encode(&mut self, event: &Incoming<'_>) {
-        self.window
-            .push(self.limits.window_bytes, |out| match event {
-                Incoming::Delta(kind, text) => encode::delta(*kind, text, out),
-                Incoming::Event(event) => event.encode_v1(out),
-            });
+    fn encode(&mut self, event: &Incoming<'_>, seq: u64) {
+        for version in Version::ALL {
+            let lane = &mut self.lanes[version.index()];
+            if lane.is_live() {
+                lane.window.push(self.limits.window_bytes, |out| {
+                    encode::incoming(event, version, seq, out);
+                });
+            }
+        }
+    }
+
+    /// Takes a record that was stored, in order, as a closed one.
+    pub(super) fn restore(&mut self, record: Record) {
+        self.record_bytes += record.size();
+        self.records.push_back(Arc::new(record));
     }
 
     /// Moves the open record to the closed ones.
@@ -193,9 +209,9 @@ impl Inner {
         }
     }
 
-    /// Evicts the oldest records above the bounds; the current run's `stream_start` is set aside instead.
+    /// Evicts the oldest records above the bounds; the latest run's `stream_start` is set aside instead.
     pub(super) fn evict(&mut self) {
-        let start = self.span.as_ref().map_or(0, |span| span.start);
+        let start = self.latest;
         loop {
             let start_kept = self.pinned.is_none() && start > 0 && self.oldest() <= start;
             let count =
@@ -205,7 +221,7 @@ impl Inner {
             {
                 return;
             }
-            if !self.evict_oldest(start) {
+            if !self.evict_oldest() {
                 return;
             }
         }
@@ -217,12 +233,12 @@ impl Inner {
             .map_or(self.last_seq, |record| record.seq_from)
     }
 
-    pub(super) fn evict_oldest(&mut self, start: u64) -> bool {
+    fn evict_oldest(&mut self) -> bool {
         let Some(oldest) = self.records.pop_front() else {
             return false;
         };
         self.record_bytes -= oldest.size();
-        if start > 0 && oldest.seq_from == start {
+        if self.latest > 0 && oldest.seq_from == self.latest {
             self.pinned = Some(oldest);
         }
         true
@@ -230,15 +246,38 @@ impl Inner {
 
     /// Tells the budget; above it, this log gives up its oldest records at once.
     pub(super) fn settle(&mut self) {
-        if self
-            .share
-            .set(self.record_bytes + self.open_bytes + self.window.bytes())
-        {
-            let start = self.span.as_ref().map_or(0, |span| span.start);
+        if self.share.set(self.held()) {
             let keep = self.record_bytes / 2;
-            while self.record_bytes > keep && self.evict_oldest(start) {}
-            self.share
-                .set(self.record_bytes + self.open_bytes + self.window.bytes());
+            while self.record_bytes > keep && self.evict_oldest() {}
+            self.share.set(self.held());
         }
+    }
+
+    /// Gives up all records.
+    pub(super) fn forget(&mut self) {
+        self.close_open();
+        self.records = VecDeque::new();
+        self.record_bytes = 0;
+        self.pinned = None;
+        self.latest = 0;
+        self.settle();
+    }
+
+    /// From here on every event is there; one more than the last one's position when none is.
+    pub(super) fn first_seq(&self) -> u64 {
+        let first = self.records.front().map(|record| record.seq_from);
+        let first = first
+            .or(self.open.as_ref().map(|open| open.seq_from))
+            .unwrap_or(self.last_seq + 1);
+        match &self.pinned {
+            Some(pinned) if pinned.seq + 1 == first => pinned.seq_from,
+            _ => first,
+        }
+    }
+
+    /// Position of the latest run's `stream_start`, if it is there.
+    pub(super) fn latest_from(&self) -> Option<u64> {
+        (self.latest > 0 && (self.pinned.is_some() || self.first_seq() <= self.latest))
+            .then_some(self.latest)
     }
 }

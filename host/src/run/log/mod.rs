@@ -1,14 +1,18 @@
 //! The event log of a session: one place that runs append to and any number of cursors read from.
 //!
 //! It has two parts. The *records* are typed events, adjacent deltas folded, bounded in number and bytes: they
-//! serve whoever attaches or has fallen behind. The *window* holds the frames of the latest events as they go
-//! over the wire, encoded once, and only while somebody watches. No subscriber has a queue of its own, so one
+//! serve whoever attaches, resumes or has fallen behind. The *window* holds the frames of the latest events as they
+//! go over the wire, encoded once for each version of the protocol, and only while somebody watches who speaks it. No subscriber has a queue of its own, so one
 //! that reads slowly costs nothing and holds nobody up.
 //!
 //! The log takes events of one run at a time, named by a [`RunSpan`]: what a finished run still emits finds
 //! its span closed and changes nothing.
 
 mod inner;
+mod lane;
+mod restore;
+#[cfg(test)]
+mod resume_tests;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +23,12 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 pub(super) use self::inner::Inner;
-use self::inner::{Reader, Unsaved};
+use self::inner::Unsaved;
 use super::budget::LogBudget;
 use super::record::{Form, Incoming, Record};
-use crate::protocol::RunEvent;
+use crate::protocol::hello::Kept;
+use crate::protocol::{RunEvent, Version};
+use crate::session::{Epoch, RunId};
 
 /// Bounds of one log.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +46,8 @@ pub struct LogLimits {
 /// The positions of one run in its session's log.
 #[derive(Debug)]
 pub struct RunSpan {
+    /// The run.
+    pub run_id: RunId,
     /// Position of its `stream_start`.
     pub start: u64,
     end: AtomicU64,
@@ -67,6 +75,7 @@ pub enum Appended {
 /// See the module.
 #[derive(Debug)]
 pub struct EventLog {
+    epoch: Epoch,
     inner: Mutex<Inner>,
     last_seq: AtomicU64,
     wake: Notify,
@@ -87,9 +96,10 @@ pub struct Closed {
 }
 
 impl EventLog {
-    /// An empty log that goes on after position `last_seq`.
-    pub fn new(limits: LogLimits, budget: Arc<LogBudget>, last_seq: u64) -> Self {
+    /// An empty log that goes on after position `last_seq` of the numbering `epoch`.
+    pub fn new(limits: LogLimits, budget: Arc<LogBudget>, epoch: Epoch, last_seq: u64) -> Self {
         Self {
+            epoch,
             inner: Mutex::new(Inner::new(limits, budget, last_seq)),
             last_seq: AtomicU64::new(last_seq),
             wake: Notify::new(),
@@ -101,6 +111,22 @@ impl EventLog {
     /// session of the host down with it.
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The numbering that it counts in.
+    pub fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// What of the session's events is there.
+    pub(super) fn kept(&self, inner: &Inner) -> Kept {
+        Kept {
+            epoch: self.epoch.clone(),
+            first_seq: inner.first_seq(),
+            last_seq: inner.last_seq,
+            running_from: inner.span().map(|span| span.start),
+            latest_from: inner.latest_from(),
+        }
     }
 
     /// Position of the latest event; 0 when there is none.
@@ -120,20 +146,23 @@ impl EventLog {
 
     /// Whether somebody reads.
     pub fn is_watched(&self) -> bool {
-        self.lock().live > 0
+        self.lock().is_watched()
     }
 
-    /// Begins a run with its `stream_start`. The run before it must have ended.
-    pub fn begin(&self, start: RunEvent) -> Arc<RunSpan> {
+    /// Begins the run `run_id` with its `stream_start`. The run before it must have ended.
+    pub fn begin(&self, run_id: RunId, ts: u64) -> Arc<RunSpan> {
         let mut inner = self.lock();
         inner.pinned = None;
+        inner.latest = inner.last_seq + 1;
         inner.sealed = false;
         inner.unsaved = Unsaved::default();
         let span = Arc::new(RunSpan {
+            run_id,
             start: inner.last_seq + 1,
             end: AtomicU64::new(u64::MAX),
         });
         // Closed before the run counts as begun: the store has the run's start already.
+        let start = RunEvent::StreamStart { run_id, ts };
         inner.push(Incoming::Event(start), Form::AsEmitted);
         inner.close_open();
         inner.span = Some(Arc::clone(&span));
@@ -176,11 +205,25 @@ impl EventLog {
     }
 
     /// Ends the run in progress, whichever it is, with `last`.
-    pub fn break_off(&self, last: RunEvent) {
+    pub fn break_off(&self, last: impl IntoIterator<Item = RunEvent>) {
         let span = self.lock().span.clone();
         if let Some(span) = span {
-            self.finish(&span, [last]);
+            self.finish(&span, last);
         }
+    }
+
+    /// Gives up all events, if no run is in progress and every reader has read them. Answers whether it did.
+    pub fn forget(&self) -> bool {
+        let mut inner = self.lock();
+        let next = inner.last_seq + 1;
+        let done = inner.span.is_none() && inner.lanes.iter().all(|lane| lane.is_read_up(next));
+        if done {
+            for lane in &mut inner.lanes {
+                lane.trim(next);
+            }
+            inner.forget();
+        }
+        done
     }
 
     /// From now on the run emits nothing; its last events may still come with [`EventLog::finish`]. Answers
@@ -222,14 +265,9 @@ impl EventLog {
     pub fn trim(&self) {
         let mut inner = self.lock();
         let next = inner.last_seq + 1;
-        let least = inner
-            .readers
-            .iter()
-            .flatten()
-            .map(|reader| reader.next)
-            .min()
-            .unwrap_or(next);
-        inner.window.trim(least);
+        for lane in &mut inner.lanes {
+            lane.trim(next);
+        }
         inner.settle();
     }
 
@@ -239,58 +277,23 @@ impl EventLog {
         self.wake.notify_waiters();
     }
 
-    /// Registers a reader whose next event is `next`; frames are encoded from now on.
-    pub(super) fn join(&self, inner: &mut Inner, next: u64) -> usize {
-        if inner.live == 0 {
-            let following = inner.last_seq + 1;
-            inner.window.restart(following);
-            inner.furthest = inner.window.pushed();
-        }
-        inner.live += 1;
-        let reader = Some(Reader {
-            next,
-            place: inner.window.pushed(),
-        });
-        inner.furthest = inner.furthest.max(inner.window.pushed());
-        match inner.readers.iter().position(Option::is_none) {
-            Some(slot) => {
-                inner.readers[slot] = reader;
-                slot
-            }
-            None => {
-                inner.readers.push(reader);
-                inner.readers.len() - 1
-            }
-        }
-    }
-
-    pub(super) fn moved(&self, inner: &mut Inner, slot: usize, next: u64, place: u64) {
-        if let Some(reader) = inner.readers.get_mut(slot) {
-            *reader = Some(Reader { next, place });
-        }
-        inner.furthest = inner.furthest.max(place);
+    pub(super) fn moved(
+        &self,
+        inner: &mut Inner,
+        version: Version,
+        slot: usize,
+        next: u64,
+        place: u64,
+    ) {
+        inner.lanes[version.index()].moved(slot, next, place);
         self.release(inner);
     }
 
-    pub(super) fn leave(&self, slot: usize) {
+    pub(super) fn leave(&self, version: Version, slot: usize) {
         let mut inner = self.lock();
-        if let Some(reader) = inner.readers.get_mut(slot) {
-            *reader = None;
-        }
-        inner.live -= 1;
-        if inner.live == 0 {
-            let next = inner.last_seq + 1;
-            inner.window.restart(next);
-            inner.readers = Vec::new();
-            inner.settle();
-        }
-        inner.furthest = inner
-            .readers
-            .iter()
-            .flatten()
-            .map(|reader| reader.place)
-            .max()
-            .unwrap_or(inner.window.pushed());
+        let following = inner.last_seq + 1;
+        inner.lanes[version.index()].leave(slot, following);
+        inner.settle();
         self.release(&mut inner);
     }
 

@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{Appended, Closed, EventLog, LogLimits, RunSpan};
-use crate::protocol::RunEvent;
+use crate::protocol::{Position, RunEvent, Version};
 use crate::run::budget::LogBudget;
 use crate::run::cursor::{Attachment, Cursor, Progress};
 use crate::run::record::{Delta, Form, Incoming, Record};
-use crate::session::RunId;
+use crate::session::{Epoch, RunId};
 
 /// One step of a schedule; numbers choose among what there is.
 #[derive(Clone, Debug)]
@@ -99,26 +99,28 @@ fn empty(limits: LogLimits) -> Arc<EventLog> {
     Arc::new(EventLog::new(
         limits,
         Arc::new(LogBudget::new(usize::MAX)),
+        Epoch::new("e"),
         0,
     ))
 }
 
 fn log(limits: LogLimits) -> (Arc<EventLog>, Arc<RunSpan>) {
     let log = empty(limits);
-    let span = log.begin(start());
+    let span = begin(&log);
     (log, span)
 }
 
-fn start() -> RunEvent {
-    RunEvent::StreamStart {
-        run_id: RunId::new(),
-        ts: 0,
-    }
+fn begin(log: &EventLog) -> Arc<RunSpan> {
+    log.begin(RunId::new(), 0)
+}
+
+fn frame(event: &RunEvent) -> Bytes {
+    event.frame(Version::V1, Position::of(1))
 }
 
 fn run(limits: LogLimits, steps: Vec<Step>) -> Result<usize, TestCaseError> {
     let log = empty(limits);
-    let (span, cursor) = Cursor::begin(&log, start());
+    let (span, cursor) = Cursor::begin(&log, RunId::new(), 0);
     let mut emitted = vec![Bytes::from(r#"{"type":"stream_start"}"#)];
     let mut readers = vec![Reader {
         cursor,
@@ -127,7 +129,7 @@ fn run(limits: LogLimits, steps: Vec<Step>) -> Result<usize, TestCaseError> {
         ended: false,
     }];
     let append = |event: RunEvent, emitted: &mut Vec<Bytes>| {
-        emitted.push(event.frame_v1());
+        emitted.push(frame(&event));
         match Delta::of(&event) {
             Some((kind, text)) => log.append(&span, Incoming::Delta(kind, text), Form::AsEmitted),
             None => log.append(&span, Incoming::Event(event), Form::AsEmitted),
@@ -167,10 +169,10 @@ fn run(limits: LogLimits, steps: Vec<Step>) -> Result<usize, TestCaseError> {
             Step::Read(_) | Step::Leave(_) => {}
         }
     }
-    emitted.push(RunEvent::StreamStopped.frame_v1());
+    emitted.push(frame(&RunEvent::StreamStopped));
     log.finish(&span, [RunEvent::StreamStopped]);
     // A run that follows must not leak into the readers of this one.
-    log.begin(start());
+    begin(&log);
     let expected = folded(emitted);
     let mut lost = 0;
     for mut reader in readers {
@@ -214,7 +216,7 @@ fn wide() -> LogLimits {
 #[test]
 fn who_starts_a_run_gets_every_event_as_its_own_frame() {
     let log = empty(wide());
-    let (span, cursor) = Cursor::begin(&log, start());
+    let (span, cursor) = Cursor::begin(&log, RunId::new(), 0);
     let mut reader = Reader {
         cursor,
         frames: Vec::new(),
@@ -235,7 +237,7 @@ fn what_a_finished_run_still_emits_changes_nothing() {
     let last = log.last_seq();
     let late = Incoming::Delta(Delta::Stream, "late");
     assert_eq!(log.append(&span, late, Form::AsEmitted), Appended::Over);
-    let next = log.begin(start());
+    let next = begin(&log);
     assert_eq!(
         log.append(
             &span,
@@ -355,7 +357,7 @@ fn what_is_put_back_is_handed_out_again_under_its_numbers() {
 
     // Too late for the run after it.
     log.finish(&span, [RunEvent::StreamStopped]);
-    let next = log.begin(RunEvent::StreamStopped);
+    let next = begin(&log);
     log.put_back(again);
     let closed = log.seal(&next);
     assert_eq!(seqs(&closed), (0, vec![]));

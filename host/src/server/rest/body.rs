@@ -82,6 +82,36 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     }
 }
 
+/// The body as a `T` where one is sent as JSON; the default otherwise. For an endpoint whose callers may always have
+/// sent anything.
+#[derive(Debug)]
+pub(super) struct JsonBodyIfAny<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for JsonBodyIfAny<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let body = read(body).await?;
+        if body.is_empty() || !essence(&parts.headers).eq_ignore_ascii_case(JSON) {
+            return Ok(Self(T::default()));
+        }
+        Ok(Self(parse(&parts.headers, &body)?))
+    }
+}
+
+const JSON: &str = "application/json";
+
+/// The media type of a body, without parameters.
+fn essence(headers: &HeaderMap) -> String {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let content_type = content_type.as_deref().unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().to_owned()
+}
+
 async fn read(body: Body) -> Result<Vec<u8>, BodyFault> {
     let reading = async {
         let (mut stream, mut read) = (body.into_data_stream(), Vec::new());
@@ -100,12 +130,8 @@ async fn read(body: Body) -> Result<Vec<u8>, BodyFault> {
 }
 
 fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, BodyFault> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let content_type = content_type.as_deref().unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
+    let essence = essence(headers);
+    if !essence.eq_ignore_ascii_case(JSON) {
         let found = if essence.is_empty() {
             "without a media type".to_owned()
         } else {

@@ -184,7 +184,7 @@ async fn every_frame_of_a_session_passes_another_validator() {
                 r#"{"type":"message","content":""}"#,
                 r#"{"type":"message","content":"x","images":"y"}"#,
                 r#"{"type":"message","content":"x","files":[{"name":"a"}]}"#,
-                r#"{"type":"stop"}"#,
+                r#"{"type":"halt"}"#,
             ],
         },
     });

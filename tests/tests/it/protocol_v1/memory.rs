@@ -6,8 +6,7 @@ use roundhouse_host::session::TurnBody;
 use roundhouse_tests::{Strings, TestHost};
 use serde_json::json;
 
-const LIMITS: &str =
-    "limits = { slow_wait = 0, replay_bytes = \"1 MiB\", history_bytes = \"1 MiB\" }";
+const LIMITS: &str = "limits = { slow_wait = 0, replay_seconds = 0, replay_bytes = \"1 MiB\", history_bytes = \"1 MiB\" }";
 
 /// Bytes of a log at most: its records, its window of frames, and what its count may lag.
 const BOUND: usize = (1 + 1) * 1024 * 1024 + 256 * 1024;
@@ -99,7 +98,7 @@ async fn it_is_bounded_with_a_client_that_has_stopped_reading() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_logs_together_are_bounded() {
-    let toml = "limits = { slow_wait = 0, log_bytes = \"4 MiB\", replay_bytes = \"3 MiB\", history_bytes = \"1 MiB\" }";
+    let toml = "limits = { slow_wait = 0, replay_seconds = 0, log_bytes = \"4 MiB\", replay_bytes = \"3 MiB\", history_bytes = \"1 MiB\" }";
     let host = TestHost::with(toml).await;
     let strings = Strings::new().await;
     let mut puppets = Vec::new();

@@ -189,7 +189,7 @@ async fn the_answer_of_a_run_in_progress_is_left_out() {
         (&runs["runs"][0]["status"], &runs["runs"][0]["outcome"]),
         (&json!("running"), &Value::Null)
     );
-    api.host.registry.stop(id);
+    api.host.registry.stop(id, None);
     to_the_end(cursor).await;
     assert_eq!(
         api.get(&format!("/sessions/{id}/messages"))

@@ -1,0 +1,178 @@
+//! Version 1 of the protocol.
+//!
+//! A connection is idle or watches one run. While it watches, the client's frames wait and are handled in order
+//! after the run; idle, they are answered at once.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::ClientFrame;
+use super::desk::{Desk, Refusal};
+use crate::protocol::server::ControlFrame;
+use crate::protocol::{ClientRequest, ErrorCode, ParseLimits, Version, errors, parse_client_frame};
+use crate::run::{Cursor, Progress, Trimmed};
+
+/// How many frames of a client wait while it watches a run (fixed by the wire contract).
+pub const MAX_WAITING: usize = 16;
+
+/// See the module.
+pub struct Conversation {
+    desk: Desk,
+    watching: Option<Watching>,
+    waiting: VecDeque<ClientFrame>,
+    waiting_bytes: usize,
+}
+
+struct Watching {
+    cursor: Cursor,
+    /// Whether the connection found the run in progress; then `session_sync` follows it.
+    attached: bool,
+}
+
+impl Conversation {
+    /// Begins a conversation: `out` gets the replay of the run in progress, or `session_sync`.
+    ///
+    /// Cancel safe.
+    pub(super) async fn open(desk: Desk, out: &mut Vec<Bytes>) -> Self {
+        let mut watching = None;
+        match desk.session.attach().await {
+            None => out.push(ControlFrame::SessionSync.frame_v1()),
+            Some(found) => {
+                out.push(found.start);
+                if !found.replay.is_empty() {
+                    let count = found.replay.len() as u64;
+                    out.push(ControlFrame::ReplayStart { count }.frame_v1());
+                    out.extend(found.replay);
+                    out.push(ControlFrame::ReplayEnd.frame_v1());
+                }
+                watching = Some(Watching {
+                    cursor: found.cursor,
+                    attached: true,
+                });
+            }
+        }
+        Self {
+            desk,
+            watching,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+        }
+    }
+
+    pub(super) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Waits until [`Conversation::pump`] has something to do; for ever while idle. Cancel safe.
+    pub(super) async fn ready(&self) {
+        match &self.watching {
+            Some(watching) => watching.cursor.ready().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes a frame of the client. What there is to answer at once goes to `out`.
+    ///
+    /// Not cancel safe: the frame could be lost.
+    pub(super) async fn receive(&mut self, frame: ClientFrame, out: &mut Vec<Bytes>) {
+        if self.watching.is_none() {
+            return self.handle(frame, out).await;
+        }
+        let bytes = self.waiting_bytes + frame.size();
+        if self.waiting.len() >= MAX_WAITING || bytes > self.desk.context.limits.waiting_bytes {
+            return out.push(error(errors::BUSY));
+        }
+        self.waiting_bytes = bytes;
+        self.waiting.push_back(frame);
+    }
+
+    /// Appends the frames of the run that are ready to `out`. After the run's last one, the frames of the client
+    /// that waited are handled.
+    ///
+    /// Answers whether there is more to do at once. Not cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Trimmed`] when the client has fallen too far behind to be given every event.
+    pub(super) async fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
+        let Some(watching) = &mut self.watching else {
+            return Ok(false);
+        };
+        match watching.cursor.read(out)? {
+            Progress::More => return Ok(true),
+            Progress::CaughtUp => return Ok(false),
+            Progress::Ended => {}
+        }
+        if watching.attached {
+            out.push(ControlFrame::SessionSync.frame_v1());
+        }
+        self.watching = None;
+        while self.watching.is_none()
+            && let Some(frame) = self.waiting.pop_front()
+        {
+            self.waiting_bytes -= frame.size();
+            self.handle(frame, out).await;
+        }
+        Ok(self.watching.is_some())
+    }
+
+    /// Handles a frame while no run is watched.
+    async fn handle(&mut self, frame: ClientFrame, out: &mut Vec<Bytes>) {
+        match self.start(frame).await {
+            Ok(cursor) => {
+                self.watching = Some(Watching {
+                    cursor,
+                    attached: false,
+                })
+            }
+            Err(refusal) => {
+                tracing::debug!(session = %self.desk.session.id(), ?refusal, "frame refused");
+                out.push(error(&refusal.text));
+            }
+        }
+    }
+
+    async fn start(&self, frame: ClientFrame) -> Result<Cursor, Refusal> {
+        let ClientFrame::Text(text) = frame else {
+            return Err(Refusal::new(ErrorCode::InvalidJson, errors::INVALID_JSON));
+        };
+        let limits = self.desk.context.limits;
+        let parse = ParseLimits {
+            depth: limits.json_depth,
+            images: limits.images.count,
+        };
+        let request = parse_client_frame(&text, parse, Version::V1).map_err(|unreadable| {
+            Refusal::new(unreadable.fault.code(), unreadable.fault.to_string())
+        })?;
+        drop(text);
+        let ClientRequest::Message(message, _) = request else {
+            return Err(Refusal::new(
+                ErrorCode::InvalidMessage,
+                errors::INVALID_MESSAGE,
+            ));
+        };
+        let message = self.desk.guard(message).await?;
+        let session = self.desk.session_now().await?;
+        self.desk
+            .session
+            .start(&session, message)
+            .await
+            .map_err(|error| Refusal::from(&error))
+    }
+}
+
+/// The frame that says that the connection is alive.
+pub fn heartbeat() -> Bytes {
+    ControlFrame::Heartbeat.frame_v1()
+}
+
+/// The answer to a frame over the limit of `limit` bytes.
+pub(super) fn too_large(limit: usize) -> Bytes {
+    error(&errors::frame_too_large(limit))
+}
+
+fn error(message: &str) -> Bytes {
+    let message = message.to_owned();
+    ControlFrame::Error { message }.frame_v1()
+}

@@ -1,0 +1,198 @@
+//! Version 2 of the protocol: a connection sees every run of its session, from where it says that it is, and its frames
+//! are answered at once.
+
+use bytes::Bytes;
+
+use super::ClientFrame;
+use super::desk::{Desk, Refusal, digest};
+use crate::protocol::answers::AckStatus;
+use crate::protocol::hello::{Asked, Mode};
+use crate::protocol::messages::ServerMessage;
+use crate::protocol::{
+    ClientMessage, ClientRequest, Delivery, ErrorCode, OnBusy, ParseLimits, SentId, Version,
+    errors, parse_client_frame,
+};
+use crate::run::{Cursor, Greeting, Progress, StartError, Submission, Submitted, Trimmed};
+use crate::session::{MessageId, MessageKey, RunId, StoreError};
+
+/// See the module.
+pub struct Conversation {
+    desk: Desk,
+    cursor: Cursor,
+}
+
+/// An answer to a message that was not taken.
+struct Refused {
+    refusal: Refusal,
+    run_id: Option<RunId>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            run_id: None,
+        }
+    }
+}
+
+impl Conversation {
+    /// Begins a conversation: `out` gets the greeting and what the client missed.
+    ///
+    /// Cancel safe.
+    pub(super) async fn open(
+        desk: Desk,
+        asked: &Asked,
+        out: &mut Vec<Bytes>,
+    ) -> Result<Self, StoreError> {
+        let greeting = desk.session.resume(asked).await?;
+        let [hello, start] = brackets(&greeting, &desk);
+        out.extend([hello, start]);
+        let resumed = greeting.resumed;
+        out.extend(resumed.replay.into_iter().map(|(_, frame)| frame));
+        out.push(ServerMessage::ReplayEnd {}.frame());
+        let cursor = resumed.cursor;
+        Ok(Self { desk, cursor })
+    }
+
+    pub(super) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Waits until there are events to read. Cancel safe.
+    pub(super) async fn ready(&self) {
+        self.cursor.ready().await;
+    }
+
+    /// Answers a frame of the client.
+    ///
+    /// Not cancel safe: the frame could be lost.
+    pub(super) async fn receive(&self, frame: ClientFrame, out: &mut Vec<Bytes>) {
+        let ClientFrame::Text(text) = frame else {
+            let refusal = Refusal::new(ErrorCode::InvalidJson, errors::INVALID_JSON);
+            return out.push(error(&refusal, None, None));
+        };
+        let limits = self.desk.context.limits;
+        let parse = ParseLimits {
+            depth: limits.json_depth,
+            images: limits.images.count,
+        };
+        let request = parse_client_frame(&text, parse, Version::V2);
+        drop(text);
+        out.push(match request {
+            Ok(ClientRequest::Stop(run_id)) => {
+                ServerMessage::StopAck(self.desk.session.stop(run_id)).frame()
+            }
+            Ok(ClientRequest::Message(message, delivery)) => self.message(message, delivery).await,
+            Err(unreadable) => {
+                let refusal = Refusal::new(unreadable.fault.code(), unreadable.fault.to_string());
+                error(&refusal, unreadable.id.as_ref(), None)
+            }
+        });
+    }
+
+    /// Takes a message, and answers it.
+    async fn message(&self, message: ClientMessage, delivery: Delivery) -> Bytes {
+        let id = delivery.id;
+        match self.submit(message, id.as_ref(), delivery.on_busy).await {
+            Ok(submitted) => {
+                let (run_id, status, state) = match submitted {
+                    Submitted::Accepted(run) => (run, AckStatus::Accepted, None),
+                    Submitted::Queued(run) => (run, AckStatus::Queued, None),
+                    Submitted::Duplicate(run, state) => (run, AckStatus::Duplicate, Some(state)),
+                };
+                let id = id.as_ref().map(|id| id.text.as_str());
+                ServerMessage::MessageAck {
+                    id,
+                    run_id,
+                    status,
+                    state,
+                }
+                .frame()
+            }
+            Err(Refused { refusal, run_id }) => {
+                tracing::debug!(session = %self.desk.session.id(), ?refusal, "message refused");
+                error(&refusal, id.as_ref(), run_id)
+            }
+        }
+    }
+
+    async fn submit(
+        &self,
+        message: ClientMessage,
+        id: Option<&SentId>,
+        on_busy: OnBusy,
+    ) -> Result<Submitted, Refused> {
+        let message = self.desk.guard(message).await?;
+        let session = self.desk.session_now().await?;
+        let key = id.map(|id| MessageKey {
+            owner: self.desk.context.owner.clone(),
+            id: MessageId::from_uuid(id.id),
+            digest: digest(&message),
+        });
+        let submission = Submission {
+            message,
+            key,
+            on_busy,
+        };
+        let submitted = self.desk.session.submit(&session, submission).await;
+        submitted.map_err(|fault| Refused {
+            refusal: Refusal::from(&fault),
+            run_id: matches!(fault, StartError::Busy | StartError::QueueFull)
+                .then(|| self.desk.session.run().map(|run| run.run_id))
+                .flatten(),
+        })
+    }
+
+    /// Appends the events that are ready to `out`. Answers whether there are more.
+    pub(super) fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
+        Ok(self.cursor.read(out)? == Progress::More)
+    }
+
+    /// The frame that says that the connection is alive.
+    pub(super) fn heartbeat(&self) -> Bytes {
+        let last_seq = Some(self.cursor.last_seq());
+        ServerMessage::Heartbeat { last_seq }.frame()
+    }
+}
+
+/// The frames around what a client is given on joining: `session_sync` and `replay_start`.
+fn brackets(greeting: &Greeting, desk: &Desk) -> [Bytes; 2] {
+    let resumed = &greeting.resumed;
+    let (kept, verdict) = (&resumed.kept, &resumed.verdict);
+    let hello = ServerMessage::SessionSync {
+        epoch: Some(kept.epoch.as_str()),
+        first_seq: Some(kept.first_seq),
+        last_seq: Some(kept.last_seq),
+        run: Some(greeting.run),
+        protocol: Some(2),
+        limits: Some(desk.context.hello),
+    };
+    let start = ServerMessage::ReplayStart {
+        count: resumed.replay.len() as u64,
+        mode: Some(verdict.mode),
+        recovered: Some(verdict.recovered),
+        reason: verdict.reason,
+        complete: (verdict.mode == Mode::Full).then_some(resumed.complete),
+        from_seq: Some(verdict.from_seq),
+        to_seq: Some(kept.last_seq),
+    };
+    [hello.frame(), start.frame()]
+}
+
+/// The answer to a frame over the limit of `limit` bytes.
+pub(super) fn too_large(limit: usize) -> Bytes {
+    let refusal = Refusal::new(ErrorCode::MessageTooLarge, errors::frame_too_large(limit));
+    error(&refusal, None, None)
+}
+
+fn error(refusal: &Refusal, id: Option<&SentId>, run_id: Option<RunId>) -> Bytes {
+    ServerMessage::Error {
+        message: &refusal.text,
+        code: Some(refusal.code),
+        retryable: Some(refusal.code.is_retryable()),
+        run_id,
+        id: id.map(|id| id.text.as_str()),
+    }
+    .frame()
+}

@@ -1,0 +1,112 @@
+//! Live readers of one version of the protocol, and the frames that they share.
+
+use crate::run::window::Window;
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::run) struct Lane {
+    pub(in crate::run) window: Window,
+    /// The place of each live cursor; `None` for a free slot.
+    readers: Vec<Option<Reader>>,
+    live: usize,
+    /// The place of the reader that is furthest, in the window's count of bytes pushed.
+    furthest: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reader {
+    next: u64,
+    place: u64,
+}
+
+impl Lane {
+    /// A lane without readers; the next event has position `next`.
+    pub(super) fn new(next: u64) -> Self {
+        let mut window = Window::default();
+        window.restart(next);
+        Self {
+            window,
+            readers: Vec::new(),
+            live: 0,
+            furthest: 0,
+        }
+    }
+
+    /// Whether somebody reads.
+    pub(super) fn is_live(&self) -> bool {
+        self.live > 0
+    }
+
+    /// Whether even the furthest reader is more than half of a window of `limit` bytes behind. Not without one.
+    pub(super) fn is_behind(&self, limit: usize) -> bool {
+        self.live > 0 && self.window.pushed() - self.furthest > limit as u64 / 2
+    }
+
+    /// Whether every reader has read everything before `next`.
+    pub(super) fn is_read_up(&self, next: u64) -> bool {
+        self.readers
+            .iter()
+            .flatten()
+            .all(|reader| reader.next >= next)
+    }
+
+    /// Registers a reader whose next event is `next`; frames are encoded from now on, from position `following`.
+    pub(in crate::run) fn join(&mut self, next: u64, following: u64) -> usize {
+        if self.live == 0 {
+            self.window.restart(following);
+            self.furthest = self.window.pushed();
+        }
+        self.live += 1;
+        let place = self.window.pushed();
+        let reader = Some(Reader { next, place });
+        self.furthest = self.furthest.max(place);
+        match self.readers.iter().position(Option::is_none) {
+            Some(slot) => {
+                self.readers[slot] = reader;
+                slot
+            }
+            None => {
+                self.readers.push(reader);
+                self.readers.len() - 1
+            }
+        }
+    }
+
+    /// Notes where a reader is now.
+    pub(super) fn moved(&mut self, slot: usize, next: u64, place: u64) {
+        if let Some(reader) = self.readers.get_mut(slot) {
+            *reader = Some(Reader { next, place });
+        }
+        self.furthest = self.furthest.max(place);
+    }
+
+    /// Takes a reader out; `following` is the position of the next event.
+    pub(super) fn leave(&mut self, slot: usize, following: u64) {
+        if let Some(reader) = self.readers.get_mut(slot) {
+            *reader = None;
+        }
+        self.live -= 1;
+        if self.live == 0 {
+            self.window.restart(following);
+            self.readers = Vec::new();
+        }
+        self.furthest = self
+            .readers
+            .iter()
+            .flatten()
+            .map(|reader| reader.place)
+            .max()
+            .unwrap_or(self.window.pushed());
+    }
+
+    /// Drops frames that every reader has read.
+    pub(super) fn trim(&mut self, following: u64) {
+        let least = self
+            .readers
+            .iter()
+            .flatten()
+            .map(|reader| reader.next)
+            .min();
+        self.window.trim(least.unwrap_or(following));
+    }
+}
