@@ -1,11 +1,12 @@
 //! The command line: what it prints, where, and with which exit code.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::process::{Serving, output, roundhouse};
+use crate::process::{PATIENCE, Serving, output, roundhouse};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -153,6 +154,33 @@ fn check_tells_every_faulty_plugin() {
         .collect();
     assert_eq!(places.len(), 3, "{said}");
     assert!(places.is_sorted(), "{said}");
+}
+
+#[test]
+fn a_process_that_a_plugin_leaves_behind_holds_nobody_up() {
+    let folder = folder();
+    let until = folder.path().join("until");
+    let toml = format!(
+        "[plugins.libraries.faulty]\nfile = \"fixture_faulty\"\n[agents.a]\ncomponent = \"faulty/agent\"\nconfig.child = {until:?}\n"
+    );
+    std::fs::write(folder.path().join("c.toml"), toml).unwrap();
+    let mut check = roundhouse(folder.path(), &["check", "--config", "c.toml"]);
+    let mut check = check.stdout(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    let status = loop {
+        match check.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if begun.elapsed() > PATIENCE => break None,
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    std::fs::write(until, "").unwrap();
+    if status.is_none() {
+        check.kill().unwrap();
+    }
+    let checked = check.wait_with_output().unwrap();
+    assert!(status.is_some_and(|status| status.success()), "{checked:?}");
+    assert!(text(&checked.stdout).ends_with("ok\n"), "{checked:?}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Opening libraries in a process of its own, so that one that crashes takes no command with it.
 //!
-//! The command starts this binary again as `roundhouse worker …` and reads one JSON value from the last line of its
-//! standard output: what comes before is what libraries print.
+//! The command starts this binary again as `roundhouse worker …`, which writes one JSON value into a file. Nothing is
+//! read from pipes: what libraries print is not in the way then, and a process that one of them starts and that outlives
+//! the worker holds nobody up.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +27,9 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Args, Debug)]
 pub(super) struct WorkerArgs {
+    /// The file that gets the answer.
+    #[arg(long)]
+    answer: PathBuf,
     #[command(subcommand)]
     task: Task,
 }
@@ -71,7 +75,7 @@ pub(super) fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
             serde_json::to_string(&inspect(&library, &config, staging.path())?)?
         }
     };
-    write!(std::io::stdout().lock(), "\n{json}\n")?;
+    std::fs::write(&args.answer, json).context("the file for the answer")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -166,18 +170,18 @@ pub(super) fn inspect_elsewhere(library: &str, config: &ConfigArgs) -> anyhow::R
 }
 
 fn elsewhere<T: DeserializeOwned>(task: &[std::ffi::OsString], doing: &str) -> anyhow::Result<T> {
+    let folder = tempfile::tempdir().context("a folder for the answer")?;
+    let (answer, said) = (folder.path().join("answer"), folder.path().join("said"));
     let mut child = Command::new(std::env::current_exe().context("the path of this binary")?)
         .arg("worker")
+        .arg("--answer")
+        .arg(&answer)
         .args(task)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(File::create(&said).context("a file for what the other process says")?)
         .spawn()
         .context("the process that opens libraries could not be started")?;
-    let mut out = child.stdout.take().context("its standard output")?;
-    let mut err = child.stderr.take().context("its standard error")?;
-    let read_out = std::thread::spawn(move || std::io::read_to_string(&mut out));
-    let read_err = std::thread::spawn(move || std::io::read_to_string(&mut err));
     let begun = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -190,18 +194,14 @@ fn elsewhere<T: DeserializeOwned>(task: &[std::ffi::OsString], doing: &str) -> a
         }
         std::thread::sleep(Duration::from_millis(10));
     };
-    let joined = |thread: std::thread::JoinHandle<std::io::Result<String>>| {
-        thread.join().ok().and_then(Result::ok)
-    };
-    let (out, err) = (
-        joined(read_out).unwrap_or_default(),
-        joined(read_err).unwrap_or_default(),
-    );
     if !status.success() {
-        bail!("{}", what_happened(status, &err, doing));
+        let said = std::fs::read(&said).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        bail!("{}", what_happened(status, &said, doing));
     }
-    let answer = out.lines().last().unwrap_or_default();
-    serde_json::from_str(answer)
+    let answer = std::fs::read_to_string(&answer)
+        .with_context(|| format!("{doing}: the other process gave no answer"))?;
+    serde_json::from_str(&answer)
         .with_context(|| format!("{doing}: the answer of the other process"))
 }
 
