@@ -279,7 +279,7 @@ fn a_reader_that_has_enough_is_no_fault() {
         drop(reader);
         let ended = roundhouse(folder.path(), args)
             .stdout(writer)
-            .stderr(std::process::Stdio::piped())
+            .stderr(Stdio::piped())
             .output()
             .unwrap();
         assert_eq!(text(&ended.stderr), "", "{args:?}");

@@ -107,9 +107,9 @@ pub(crate) struct Limits {
     /// Most bytes of the logs of all sessions together. Over it, logs of finished runs go
     /// first, oldest first.
     pub(crate) log_bytes: ByteSize,
-    /// Largest event that an agent may emit.
+    /// Largest event that an agent may emit; a mapper may make one a quarter larger.
     pub(crate) event_bytes: ByteSize,
-    /// Most bytes of events that a saved turn keeps.
+    /// Most bytes of events that a saved turn keeps, and of an answer's content and of its data.
     pub(crate) history_bytes: ByteSize,
     /// Most images in a message; 0 allows none.
     #[schemars(range(min = 0, max = 1_000))]
