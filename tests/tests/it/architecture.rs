@@ -91,7 +91,7 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
-        path: "host/src/connection.rs",
+        path: "host/src/connection",
         forbidden: &[
             "crate::cli",
             "crate::server",
