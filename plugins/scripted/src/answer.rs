@@ -16,10 +16,14 @@ pub(crate) struct Answer {
 impl Answer {
     /// Adds a delta.
     pub(crate) fn push(&mut self, delta: &str) {
-        for character in delta.chars() {
-            let blank = character.is_whitespace();
-            self.words += u64::from(!blank && !self.in_word);
-            self.in_word = !blank;
+        if delta.is_ascii() {
+            for byte in delta.bytes() {
+                self.count(matches!(byte, b'\t'..=b'\r' | b' '));
+            }
+        } else {
+            for character in delta.chars() {
+                self.count(character.is_whitespace());
+            }
         }
         if !self.full {
             let room = MAX_KEPT_BYTES - self.text.len();
@@ -27,6 +31,11 @@ impl Answer {
             self.text
                 .push_str(&delta[..delta.floor_char_boundary(room)]);
         }
+    }
+
+    fn count(&mut self, blank: bool) {
+        self.words += u64::from(!blank && !self.in_word);
+        self.in_word = !blank;
     }
 
     /// The text, as far as it is kept.
@@ -52,6 +61,17 @@ mod tests {
         }
         assert_eq!(answer.words(), 4);
         assert_eq!(answer.text(), "one two \nthree four");
+    }
+
+    #[test]
+    fn ascii_has_the_blanks_that_all_text_has() {
+        for code in 0..128_u8 {
+            let character = char::from(code);
+            let mut answer = Answer::default();
+            answer.push(&format!("a{character}b"));
+            let words = if character.is_whitespace() { 2 } else { 1 };
+            assert_eq!(answer.words(), words, "{character:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plugin_api::tokio;
+use plugin_api::tokio::{self, time::Instant};
 use plugin_api::tracing::{debug, error, info, trace, warn};
 use plugin_api::{EmitError, Event, Outcome, RunError, ServiceError};
 
@@ -174,8 +174,19 @@ impl<'a, S: Stage> Player<'a, S> {
     }
 
     async fn paced(&mut self, times: u64, wait: Duration, event: &Template) -> Result<(), Halt> {
+        let mut due = Instant::now();
         for index in 0..times {
-            if self.stopped_within(wait).await {
+            // From when the one before was due, not from when it was shown: what is late is made up for, so
+            // that the rate is the script's.
+            let left = match due.checked_add(wait) {
+                Some(next) => {
+                    due = next;
+                    due.saturating_duration_since(Instant::now())
+                }
+                // For ever, as far as a clock goes.
+                None => wait,
+            };
+            if self.stopped_within(left).await {
                 return Err(Halt::Stopped);
             }
             self.emit(event.event(index)).await?;
@@ -184,8 +195,24 @@ impl<'a, S: Stage> Player<'a, S> {
     }
 
     /// Shows an event. A `stream_end`, which no agent can emit, is the end that it describes.
-    async fn emit(&mut self, event: Event) -> Result<(), Halt> {
-        match &event {
+    ///
+    /// The event is handed over at once and not kept in the future: it is large, and millions may be emitted.
+    fn emit(&mut self, event: Event) -> impl Future<Output = Result<(), Halt>> {
+        let shown = match self.note(&event) {
+            Ok(()) => Ok(self.stage.emit(event)),
+            Err(halt) => Err(halt),
+        };
+        async move {
+            shown?.await.map_err(|error| match error {
+                EmitError::Stopped => Halt::Stopped,
+                refused => Halt::Problem(refused.to_string()),
+            })
+        }
+    }
+
+    /// Keeps what belongs to the answer.
+    fn note(&mut self, event: &Event) -> Result<(), Halt> {
+        match event {
             Event::StreamDelta(event) => self.answer.push(&event.delta),
             Event::StreamEnd(end) => {
                 return Err(Halt::Ended(End {
@@ -198,10 +225,7 @@ impl<'a, S: Stage> Player<'a, S> {
             }
             _ => {}
         }
-        self.stage.emit(event).await.map_err(|error| match error {
-            EmitError::Stopped => Halt::Stopped,
-            refused => Halt::Problem(refused.to_string()),
-        })
+        Ok(())
     }
 
     /// Streams a text, in pieces if it is long.

@@ -12,6 +12,8 @@ use crate::script::Received;
 struct Recorder {
     emitted: Mutex<Vec<Value>>,
     stop: watch::Sender<bool>,
+    /// How long it takes to take an event.
+    slowness: Duration,
 }
 
 impl Recorder {
@@ -19,6 +21,7 @@ impl Recorder {
         Self {
             emitted: Mutex::default(),
             stop: watch::Sender::new(false),
+            slowness: Duration::ZERO,
         }
     }
 
@@ -44,6 +47,9 @@ impl Stage for Recorder {
         }
         let message = Value::Object(event.to_wire());
         self.emitted.lock().unwrap().push(message);
+        if !self.slowness.is_zero() {
+            sleep(self.slowness).await;
+        }
         Ok(())
     }
 
@@ -210,6 +216,17 @@ async fn paced_events_wait_before_each() {
         play(json!([{"paced": [3, 2.5, {"kind": "stream_delta", "delta": "{i} "}]}])).await;
     assert_eq!(end.unwrap(), finished("0 1 2 ", 3));
     assert_eq!(begin.elapsed().as_millis(), 7500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn paced_events_keep_their_rate_when_each_takes_time() {
+    let mut stage = Recorder::new();
+    stage.slowness = Duration::from_secs(7);
+    let begin = Instant::now();
+    let steps = json!([{"paced": [4, 10, {"kind": "stream_delta", "delta": "{i} "}]}]);
+    let end = play_on(&stage, steps).await;
+    assert_eq!(end.unwrap(), finished("0 1 2 3 ", 4));
+    assert_eq!(begin.elapsed().as_secs(), 4 * 10 + 7);
 }
 
 #[tokio::test(start_paused = true)]
