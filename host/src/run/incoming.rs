@@ -71,6 +71,15 @@ struct Call<'a> {
     metadata: Option<&'a RawValue>,
 }
 
+/// Which delta the event is, if it is one, and its text. There is nothing in it to check.
+pub(super) fn delta<'a>(event: &EventRef<'a>) -> Option<(Delta, &'a str)> {
+    match event.kind {
+        types::EVENT_STREAM_DELTA => Some((Delta::Stream, event.text)),
+        types::EVENT_THINKING_DELTA => Some((Delta::Thinking, event.text)),
+        _ => None,
+    }
+}
+
 /// Reads an event that a plugin emitted, or that a mapper put in another's place. `agent` names the subagent
 /// whose it is. JSON may be nested `depth` deep.
 ///
@@ -93,9 +102,10 @@ pub(super) fn read<'a>(
     };
     let is_subagent = event.subagent;
     let text = || event.text.to_owned();
+    if let Some((kind, text)) = delta(&event) {
+        return Ok(Incoming::Delta(kind, text));
+    }
     Ok(Incoming::Event(match event.kind {
-        types::EVENT_STREAM_DELTA => return Ok(Incoming::Delta(Delta::Stream, event.text)),
-        types::EVENT_THINKING_DELTA => return Ok(Incoming::Delta(Delta::Thinking, event.text)),
         types::EVENT_THINKING_END => RunEvent::ThinkingEnd,
         types::EVENT_TURN_THINKING => RunEvent::TurnThinking {
             thinking: text(),

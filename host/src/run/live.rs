@@ -116,6 +116,13 @@ impl LiveRun {
     /// Takes an event that a plugin emits, for which there is room; `agent` names the subagent whose it is. `slow`
     /// is told when the answer is SLOW.
     pub fn emit(&self, event: EventRef<'_>, agent: Option<&str>, slow: &Notify) -> Answer {
+        // Nearly all events; the others are far larger, and moving them about shows.
+        if self.mappers.is_none()
+            && let Some((kind, text)) = incoming::delta(&event)
+        {
+            let delta = Incoming::Delta(kind, text);
+            return self.answer(self.log.append(&self.span, delta, Form::AsEmitted), slow);
+        }
         let read = match incoming::read(event, agent, self.settings.json_depth) {
             Ok(read) => read,
             Err(fault) => {
