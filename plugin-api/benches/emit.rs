@@ -6,24 +6,20 @@
 #![expect(unsafe_code, reason = "the entry function is called as the host does")]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use criterion::{Criterion, criterion_group, criterion_main};
 use plugin_api::abi::import::*;
-use plugin_api::serde_json;
+use plugin_api::serde_json::{self, json};
 use plugin_api::{
     AgentBackend, CreateError, Event, InstanceContext, NoConfig, Outcome, RunContext, RunError,
     RunRequest, async_trait,
 };
 
-const BATCHES: u32 = 500;
-const EVENTS: u32 = 10_000;
-
-fn nanoseconds_each(start: Instant) -> f64 {
-    start.elapsed().as_secs_f64() * 1e9 / f64::from(EVENTS)
-}
-
+/// Emits as often as it is asked to, and answers how many nanoseconds that took.
 struct Emitter;
 
 #[async_trait]
@@ -35,26 +31,13 @@ impl AgentBackend for Emitter {
     }
 
     async fn run(&self, request: RunRequest, ctx: RunContext) -> Result<Outcome, RunError> {
-        // The best of many batches: what else the machine does falls out.
-        let (mut made, mut emitted) = (f64::MAX, f64::MAX);
-        for _ in 0..BATCHES {
-            let start = Instant::now();
-            for _ in 0..EVENTS {
-                std::hint::black_box(Event::stream_delta(request.content.as_str()));
-            }
-            made = made.min(nanoseconds_each(start));
-            let start = Instant::now();
-            for _ in 0..EVENTS {
-                ctx.emit(Event::stream_delta(request.content.as_str()))
-                    .await?;
-            }
-            emitted = emitted.min(nanoseconds_each(start));
+        let events: u64 = request.user_text.parse().map_err(RunError::internal)?;
+        let text = request.content.as_str();
+        let start = Instant::now();
+        for _ in 0..events {
+            ctx.emit(Event::stream_delta(text)).await?;
         }
-        Ok(Outcome::finished(format!(
-            "{:3} bytes: {made:5.1} ns to make the event and drop it, {:5.1} ns more to emit it",
-            request.content.len(),
-            emitted - made,
-        )))
+        Ok(Outcome::finished(start.elapsed().as_nanos().to_string()))
     }
 }
 
@@ -90,7 +73,8 @@ impl HostLibrary for Counter {
     fn log(&self, _: LogLine<'_>) {}
 }
 
-fn main() {
+/// An instance of the agent, and where its runs end.
+fn emitter() -> (AgentInstance, mpsc::Receiver<Completion>) {
     let entry = plugin_api::__descriptor! { agents: { "emitter" => Emitter } };
     // SAFETY: the descriptor that the macro made, in this very program.
     let plugin = unsafe { read_descriptor(entry) }.unwrap();
@@ -113,16 +97,34 @@ fn main() {
         unreachable!()
     };
     // SAFETY: what this very component has completed with, used once.
-    let agent = unsafe { functions.instance(instance) };
-    for text in [
-        "word ",
-        "a longer piece of text, such as models give when they are in a hurry to be done",
+    (unsafe { functions.instance(instance) }, endings)
+}
+
+fn benches(criterion: &mut Criterion) {
+    let (agent, endings) = emitter();
+    for (name, text) in [
+        ("a word", "token "),
+        (
+            "80 bytes",
+            "a longer piece of text, such as models give when they are in a hurry to be done",
+        ),
     ] {
-        agent.run(2, &serde_json::json!({ "content": text }).to_string());
-        let Completion::Finished { json, .. } = endings.recv().unwrap() else {
-            unreachable!()
-        };
-        let outcome: plugin_api::wire::OutcomeData = serde_json::from_str(&json).unwrap();
-        println!("{}", outcome.content);
+        criterion.bench_function(&format!("make an event and drop it, {name}"), |bencher| {
+            bencher.iter(|| Event::stream_delta(black_box(text)));
+        });
+        criterion.bench_function(&format!("make an event and emit it, {name}"), |bencher| {
+            bencher.iter_custom(|events| {
+                let params = json!({"content": text, "user_text": events.to_string()});
+                agent.run(2, &params.to_string());
+                let Completion::Finished { json, .. } = endings.recv().unwrap() else {
+                    unreachable!()
+                };
+                let outcome: plugin_api::wire::OutcomeData = serde_json::from_str(&json).unwrap();
+                Duration::from_nanos(outcome.content.parse().unwrap())
+            });
+        });
     }
 }
+
+criterion_group!(all, benches);
+criterion_main!(all);
