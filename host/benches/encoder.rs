@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use roundhouse_host::protocol::{Json, RunEvent, ToolCall};
+use roundhouse_host::protocol::{Json, Position, RunEvent, ToolCall, Version};
 
 fn benches(criterion: &mut Criterion) {
     let delta = |text: &str| RunEvent::StreamDelta {
@@ -32,14 +32,16 @@ fn benches(criterion: &mut Criterion) {
         ),
         ("a tool call", call),
     ] {
-        let mut out = Vec::new();
-        criterion.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                out.clear();
-                black_box(&event).encode_v1(&mut out);
-                out.len()
+        for (version, wire) in [("version 1", Version::V1), ("version 2", Version::V2)] {
+            let mut out = Vec::new();
+            criterion.bench_function(&format!("{name}, {version}"), |bencher| {
+                bencher.iter(|| {
+                    out.clear();
+                    black_box(&event).encode(wire, Position::of(123_456), &mut out);
+                    out.len()
+                });
             });
-        });
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use roundhouse_host::protocol::RunEvent;
 use roundhouse_host::run::log::{Appended, EventLog, LogLimits, RunSpan};
 use roundhouse_host::run::record::{Delta, Form, Incoming};
 use roundhouse_host::run::{Cursor, LogBudget};
-use roundhouse_host::session::RunId;
+use roundhouse_host::session::{Epoch, RunId};
 
 /// The limits that a host has unless configured.
 const LIMITS: LogLimits = LogLimits {
@@ -30,13 +30,10 @@ fn begun() -> (Arc<EventLog>, Arc<RunSpan>, Cursor) {
     let log = Arc::new(EventLog::new(
         LIMITS,
         Arc::new(LogBudget::new(512 * 1024 * 1024)),
+        Epoch::random(),
         0,
     ));
-    let start = RunEvent::StreamStart {
-        run_id: RunId::new(),
-        ts: 0,
-    };
-    let (span, cursor) = Cursor::begin(&log, start);
+    let (span, cursor) = Cursor::begin(&log, RunId::new(), 0);
     (log, span, cursor)
 }
 

@@ -42,6 +42,23 @@ impl RunContext {
         self.scope.emit(&event.into())
     }
 
+    /// As [`emit`](Self::emit), for an event that is kept, to be emitted again or looked at later.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`emit`](Self::emit).
+    #[inline]
+    pub fn emit_ref<'a>(
+        &'a self,
+        event: &Event,
+    ) -> impl Future<Output = Result<(), EmitError>> + Send + use<'a> {
+        self.scope.emit(event)
+    }
+
     /// Resolves when the run was asked to stop, at once if that was before.
     ///
     /// # Cancel safety

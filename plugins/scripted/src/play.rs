@@ -131,7 +131,7 @@ impl<'a, S: Stage> Player<'a, S> {
 
     async fn take(&mut self, step: Step) -> Result<(), Halt> {
         match step {
-            Step::Emit(event) => self.emit(event).await?,
+            Step::Emit(event) => self.emit(&event).await?,
             Step::Repeat { times, event } => self.repeat(times, &event).await?,
             Step::Paced { times, wait, event } => self.paced(times, wait, &event).await?,
             // A `wait_stop` hopes for the stop, a `sleep` does not; both end when it comes.
@@ -168,7 +168,7 @@ impl<'a, S: Stage> Player<'a, S> {
             if self.stage.is_stopped() {
                 return Err(Halt::Stopped);
             }
-            self.emit(event.event(index)).await?;
+            self.emit(&event.event(index)).await?;
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ impl<'a, S: Stage> Player<'a, S> {
             if self.stopped_within(left).await {
                 return Err(Halt::Stopped);
             }
-            self.emit(event.event(index)).await?;
+            self.emit(&event.event(index)).await?;
         }
         Ok(())
     }
@@ -197,8 +197,8 @@ impl<'a, S: Stage> Player<'a, S> {
     /// Shows an event. A `stream_end`, which no agent can emit, is the end that it describes.
     ///
     /// The event is handed over at once and not kept in the future: it is large, and millions may be emitted.
-    fn emit(&mut self, event: Event) -> impl Future<Output = Result<(), Halt>> {
-        let shown = match self.note(&event) {
+    fn emit(&mut self, event: &Event) -> impl Future<Output = Result<(), Halt>> {
+        let shown = match self.note(event) {
             Ok(()) => Ok(self.stage.emit(event)),
             Err(halt) => Err(halt),
         };
@@ -232,7 +232,7 @@ impl<'a, S: Stage> Player<'a, S> {
     async fn stream(&mut self, mut text: &str) -> Result<(), Halt> {
         while !text.is_empty() {
             let (piece, rest) = text.split_at(text.floor_char_boundary(MAX_DELTA_BYTES));
-            self.emit(Event::stream_delta(piece)).await?;
+            self.emit(&Event::stream_delta(piece)).await?;
             text = rest;
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::script::Received;
 /// A run, as far as scripts can see it. There is one besides [`Run`], in the tests.
 pub(crate) trait Stage: Sync {
     /// Shows an event.
-    fn emit(&self, event: Event) -> impl Future<Output = Result<(), EmitError>> + Send;
+    fn emit(&self, event: &Event) -> impl Future<Output = Result<(), EmitError>> + Send;
 
     /// Resolves when the run is asked to stop.
     fn stopped(&self) -> impl Future<Output = ()> + Send;
@@ -79,8 +79,9 @@ fn json(value: &impl plugin_api::serde::Serialize) -> Result<String, RunError> {
 }
 
 impl Stage for Run {
-    fn emit(&self, event: Event) -> impl Future<Output = Result<(), EmitError>> + Send {
-        self.ctx.emit(event)
+    #[inline]
+    fn emit(&self, event: &Event) -> impl Future<Output = Result<(), EmitError>> + Send {
+        self.ctx.emit_ref(event)
     }
 
     fn stopped(&self) -> impl Future<Output = ()> + Send {

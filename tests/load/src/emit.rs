@@ -12,12 +12,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use plugin_api::wire::RunParams;
 use roundhouse_host::config::Config;
 use roundhouse_host::plugin::{Answer, Catalog, EventRef, RunEnd, RunHost, ServiceFailure, Sink};
-use roundhouse_host::protocol::RunEvent;
 use roundhouse_host::run::control::RunControl;
 use roundhouse_host::run::live::LiveRun;
 use roundhouse_host::run::log::{EventLog, LogLimits};
 use roundhouse_host::run::{Cursor, LogBudget, Progress, RunSettings};
-use roundhouse_host::session::RunId;
+use roundhouse_host::session::{Epoch, RunId};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -36,6 +35,9 @@ impl RunHost for Scope {
     fn emit(&self, event: EventRef<'_>) -> Answer {
         if self.live.control.over.is_cancelled() {
             return Answer::Stop;
+        }
+        if !self.live.has_room_for(&event) {
+            return Answer::TooLarge;
         }
         self.live.emit(event, None, &self.slow)
     }
@@ -85,10 +87,9 @@ async fn round(config: &Config, catalog: &Catalog, watched: bool) -> Result<Dura
         history_bytes: settings.history_bytes,
     };
     let budget = Arc::new(LogBudget::new(config.limits.log_bytes));
-    let log = Arc::new(EventLog::new(limits, budget, 0));
+    let log = Arc::new(EventLog::new(limits, budget, Epoch::random(), 0));
     let run = RunId::new();
-    let start = RunEvent::StreamStart { run_id: run, ts: 0 };
-    let (span, mut cursor) = Cursor::begin(&log, start);
+    let (span, mut cursor) = Cursor::begin(&log, run, 0);
     if cursor.read(&mut Vec::new())? != Progress::CaughtUp {
         bail!("a log that has just begun has more than its beginning");
     }

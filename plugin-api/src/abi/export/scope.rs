@@ -95,7 +95,8 @@ impl Scope {
                     Ok(())
                 }
                 Handed::Slow { seen } => {
-                    self.wait_for_resume(seen).await;
+                    // In a box, for else every emit would carry the room for it about.
+                    Box::pin(self.wait_for_resume(seen)).await;
                     Ok(())
                 }
                 Handed::Refused(answer) => Err(self.refusal(answer)),

@@ -40,7 +40,7 @@ impl Recorder {
 }
 
 impl Stage for Recorder {
-    async fn emit(&self, event: Event) -> Result<(), EmitError> {
+    async fn emit(&self, event: &Event) -> Result<(), EmitError> {
         // As the host does: its own events, and custom ones that are named like them, are refused.
         if ["stream_start", "stream_stopped", "error"].contains(&event.name()) {
             return Err(EmitError::Invalid);
