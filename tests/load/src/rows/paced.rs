@@ -125,7 +125,8 @@ impl Watch {
             let mut now = None;
             client
                 .read(|frame| {
-                    wrong |= frames::is(frame, "error") || frames::is(frame, "stream_end");
+                    let is_end = frames::is(frame, "stream_end");
+                    wrong |= frames::is(frame, "error") || (is_end && received < events());
                     let Some(text) = frames::text_of(frame) else {
                         return;
                     };
