@@ -8,6 +8,7 @@
 //! - [`mod@script`]: messages for the agent `scripted`
 //! - [`puppet`]: an agent that a test leads by the hand
 //! - [`rest`]: the HTTP side
+//! - [`sse`]: a session's events over HTTP
 //! - [`wait`]: waiting for a state, never for a time
 
 pub mod client;
@@ -18,6 +19,7 @@ pub mod puppet;
 pub mod rest;
 pub mod schema;
 pub mod script;
+pub mod sse;
 pub mod wait;
 
 pub use client::{Client, Close};

@@ -1,9 +1,11 @@
 //! One client's conversation as a state machine: frames of the client in, frames for the client out. It knows no
 //! socket.
 //!
-//! [`v1`] and [`v2`] are the two versions of the protocol; what both do with a message is in `desk`.
+//! [`v1`] and [`v2`] are the two versions of the protocol; what both do with a message is in `desk`. [`events`] is version
+//! 2 for those who only listen, as Server-Sent Events.
 
 mod desk;
+pub mod events;
 pub mod v1;
 pub mod v2;
 

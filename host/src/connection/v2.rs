@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::ClientFrame;
 use super::desk::{Desk, Refusal, digest};
 use crate::protocol::answers::AckStatus;
-use crate::protocol::hello::{Asked, Mode};
+use crate::protocol::hello::{Asked, HelloLimits, Mode};
 use crate::protocol::messages::ServerMessage;
 use crate::protocol::{
     ClientMessage, ClientRequest, Delivery, ErrorCode, OnBusy, ParseLimits, SentId, Version,
@@ -46,7 +46,7 @@ impl Conversation {
         out: &mut Vec<Bytes>,
     ) -> Result<Self, StoreError> {
         let greeting = desk.session.resume(asked).await?;
-        let [hello, start] = brackets(&greeting, &desk);
+        let [hello, start] = brackets(&greeting, desk.context.hello);
         out.extend([hello, start]);
         let resumed = greeting.resumed;
         out.extend(resumed.replay.into_iter().map(|(_, frame)| frame));
@@ -157,7 +157,7 @@ impl Conversation {
 }
 
 /// The frames around what a client is given on joining: `session_sync` and `replay_start`.
-fn brackets(greeting: &Greeting, desk: &Desk) -> [Bytes; 2] {
+pub(super) fn brackets(greeting: &Greeting, limits: HelloLimits) -> [Bytes; 2] {
     let resumed = &greeting.resumed;
     let (kept, verdict) = (&resumed.kept, &resumed.verdict);
     let hello = ServerMessage::SessionSync {
@@ -166,7 +166,7 @@ fn brackets(greeting: &Greeting, desk: &Desk) -> [Bytes; 2] {
         last_seq: Some(kept.last_seq),
         run: Some(greeting.run),
         protocol: Some(2),
-        limits: Some(desk.context.hello),
+        limits: Some(limits),
     };
     let start = ServerMessage::ReplayStart {
         count: resumed.replay.len() as u64,

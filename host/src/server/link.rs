@@ -29,6 +29,8 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(socket: WebSocket, wire: Wire, closing: CancellationToken) -> Self {
+        // A client of this protocol is told why it is let go of.
+        wire.judge_elsewhere();
         Self {
             socket,
             last_sent: Instant::now(),

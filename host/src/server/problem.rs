@@ -84,7 +84,8 @@ problem_kinds! {
     UnknownAgent = "unknown-agent", UNPROCESSABLE_ENTITY, "Unknown agent";
     /// A fault of the host's own, which its log tells more about under the id in `instance`.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
-    /// The host cannot do this now: it is shutting down, or its storage does not answer or cannot be written.
+    /// The host cannot do this now: it is shutting down, has too many connections, or its storage does not answer or
+    /// cannot be written.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Service unavailable";
     /// The host's disk, or its quota, is full.
     StorageFull = "storage-full", INSUFFICIENT_STORAGE, "Storage full";

@@ -28,7 +28,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 pub struct Patience {
     /// For the head of a request, from the connection's begin or the end of the request before it.
     pub head: Duration,
-    /// While a WebSocket's client takes nothing of what is written to it; then it is too slow.
+    /// While a client takes nothing of what is written to it; then it is too slow.
     pub stall: Duration,
 }
 
@@ -74,7 +74,8 @@ pub async fn serve_with(
             // The trait's: it bides its time when no more connections can be opened.
             (stream, _) = Listener::accept(&mut listener) => {
                 let (ended, cut) = (ended.clone(), cut.clone());
-                let serving = serve_client(stream, router.clone(), patience, ended);
+                let closing = host.closing.clone();
+                let serving = serve_client(stream, router.clone(), patience, closing, ended);
                 tasks.spawn(async move { cut.run_until_cancelled(serving).await });
             }
         }
@@ -98,10 +99,11 @@ async fn serve_client(
     stream: TcpStream,
     router: Router,
     patience: Patience,
+    closing: CancellationToken,
     ended: CancellationToken,
 ) {
     let wire = Wire::new(patience.stall);
-    let stream = WatchedStream::new(stream, &wire);
+    let stream = WatchedStream::new(stream, &wire, closing);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(wire.clone());
         router.clone().oneshot(request.map(Body::new))

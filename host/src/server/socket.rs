@@ -38,7 +38,7 @@ const READ_BUFFER: usize = 2 * 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
 
 /// When a client that is sent away should come back.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// `GET /ws/sessions/{session_id}`. Every refusal completes the upgrade first, since a browser cannot see an
 /// HTTP status.
@@ -246,7 +246,8 @@ fn limits(config: &Config) -> ConnectionLimits {
     }
 }
 
-fn hello_limits(config: &Config) -> HelloLimits {
+/// What clients are told of the limits.
+pub(super) fn hello_limits(config: &Config) -> HelloLimits {
     let limits = &config.limits;
     HelloLimits {
         frame_bytes: limits.frame_bytes,

@@ -3,13 +3,14 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// How much of what the client has not taken the system holds for it, in bytes. Without a bound the system takes
 /// megabytes ahead of a slow client and then nothing for minutes, while the client reads all the time.
@@ -29,6 +30,8 @@ struct Taken {
     begun: Instant,
     /// Nanoseconds since then.
     last: AtomicU64,
+    /// Whether somebody else lets go of a client that takes nothing.
+    judged_elsewhere: AtomicBool,
 }
 
 impl Wire {
@@ -36,8 +39,14 @@ impl Wire {
         let taken = Arc::new(Taken {
             begun: Instant::now(),
             last: AtomicU64::new(0),
+            judged_elsewhere: AtomicBool::new(false),
         });
         Self { taken, stall }
+    }
+
+    /// From now on the stream lets nobody go: the caller does, who can say why.
+    pub(super) fn judge_elsewhere(&self) {
+        self.taken.judged_elsewhere.store(true, Ordering::Relaxed);
     }
 
     /// When the system last took bytes for the client.
@@ -47,15 +56,24 @@ impl Wire {
 }
 
 /// A client's stream that notes in its [`Wire`] when something was written.
+///
+/// A client that takes nothing of an answer for the time of a stall, or is not done with it that long after the host has
+/// begun to send clients away, is let go of: writing fails. So it is with answers of any length, and an endless one too.
 #[derive(Debug)]
 pub(super) struct WatchedStream {
     stream: TcpStream,
     taken: Arc<Taken>,
+    stall: Duration,
+    /// Runs while nothing can be written.
+    stalling: Option<Pin<Box<Sleep>>>,
+    closing: CancellationToken,
+    /// When the host ends: until when everything must be written.
+    deadline: Option<Instant>,
 }
 
 impl WatchedStream {
     /// Sets up a stream that was accepted.
-    pub(super) fn new(stream: TcpStream, wire: &Wire) -> Self {
+    pub(super) fn new(stream: TcpStream, wire: &Wire, closing: CancellationToken) -> Self {
         // A frame is small and somebody waits for it: it must not be held back until the one before it is
         // acknowledged.
         if let Err(error) = stream.set_nodelay(true) {
@@ -68,16 +86,43 @@ impl WatchedStream {
         Self {
             stream,
             taken: Arc::clone(&wire.taken),
+            stall: wire.stall,
+            stalling: None,
+            closing,
+            deadline: None,
         }
     }
 
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Notes what was written, and fails when the client is to be let go of.
+    fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(1..)) = written {
             let since = self.taken.begun.elapsed().as_nanos();
             let since = u64::try_from(since).unwrap_or(u64::MAX);
             self.taken.last.store(since, Ordering::Relaxed);
         }
-        written
+        if self.taken.judged_elsewhere.load(Ordering::Relaxed) {
+            return written;
+        }
+        if self.deadline.is_none() && self.closing.is_cancelled() {
+            self.deadline = Some(Instant::now() + self.stall);
+        }
+        if self.deadline.is_some_and(|end| end <= Instant::now()) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if written.is_ready() {
+            self.stalling = None;
+            return written;
+        }
+        let stall = self.stall;
+        let stalling = self.stalling.get_or_insert_with(|| Box::pin(sleep(stall)));
+        stalling
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -98,7 +143,7 @@ impl AsyncWrite for WatchedStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(written)
+        self.judge(cx, written)
     }
 
     fn poll_write_vectored(
@@ -107,7 +152,7 @@ impl AsyncWrite for WatchedStream {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.note(written)
+        self.judge(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

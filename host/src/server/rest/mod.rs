@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //!
-//! - `sessions`, `messages`, `runs`, `stop`, `files`: what belongs to a session;
+//! - `sessions`, `messages`, `events`, `runs`, `stop`, `files`: what belongs to a session;
 //! - `catalogue`: agents, tools, plugins; `health`; `published`: schemas and other documents;
 //! - `gate`: who may; `body`, `query`: what a request carries; `upload`, `paced`, `file_name`: receiving files;
 //! - `faults`: what each fault is to a client.
@@ -12,6 +12,7 @@
 
 mod body;
 mod catalogue;
+mod events;
 mod faults;
 mod file_name;
 mod files;
@@ -76,6 +77,7 @@ fn endpoints() -> Vec<Endpoint> {
     [
         sessions::endpoints(),
         messages::endpoints(),
+        events::endpoints(),
         runs::endpoints(),
         stop::endpoints(),
         files::endpoints(),
