@@ -13,6 +13,8 @@ use crate::process::Serving;
 const CONFIG: &str = r#"
 [storage]
 path = "../data"
+[server]
+drain_spread = "0s"
 [plugins.libraries.scripted]
 file = "roundhouse_scripted"
 [agents.scripted]

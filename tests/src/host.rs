@@ -24,6 +24,9 @@ default_agent = "scripted"
 [storage]
 path = "../data"
 
+[server]
+drain_spread = "0s"
+
 [plugins.libraries.scripted]
 file = "roundhouse_scripted"
 

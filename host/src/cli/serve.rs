@@ -10,9 +10,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{ConfigArgs, telemetry};
 use crate::server::{self, Host};
 
-/// How long runs in progress may go on when the host is told to end, before they are stopped.
-const DRAIN: Duration = Duration::from_secs(10);
-
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let config = args.load()?;
     telemetry::start(&config.log)?;
@@ -44,13 +41,14 @@ async fn serve(config: crate::config::Config, files: &str) -> anyhow::Result<()>
         .agents()
         .map(|agent| agent.name().to_owned())
         .collect();
+    let drain = in_force.config.server.drain;
     drop(in_force);
     eprintln!(
         "roundhouse {} listens on http://{address}, agents: {}, configuration: {files}",
         env!("CARGO_PKG_VERSION"),
         agents.join(", ")
     );
-    server::serve(host, listener, signals.asked_to_end(), DRAIN).await;
+    server::serve(host, listener, signals.asked_to_end(), drain).await;
     tracing::info!("ended");
     Ok(())
 }

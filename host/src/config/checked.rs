@@ -19,7 +19,7 @@ pub struct Config {
     pub server: Server,
     /// What a client, a run and the host as a whole may use up.
     pub limits: Limits,
-    /// How often a silent connection is told that it is alive.
+    /// How often a silent connection is told that it is alive, and when it counts as dead.
     pub heartbeat: Heartbeat,
     /// How a run is stopped.
     pub stop: Stop,
@@ -52,6 +52,10 @@ pub struct Server {
     pub origins: Vec<String>,
     /// Most WebSocket connections at a time; at least 1.
     pub max_connections: usize,
+    /// How long runs in progress may go on when the host is told to end.
+    pub drain: Duration,
+    /// Longest time over which clients are sent away then, and asked to come back.
+    pub drain_spread: Duration,
 }
 
 /// `[limits]`
@@ -97,6 +101,10 @@ pub struct Limits {
 pub struct Heartbeat {
     /// Silence on a connection after which a heartbeat is sent; more than zero.
     pub interval: Duration,
+    /// Silence of a client after which it is pinged; zero turns this off.
+    pub ping: Duration,
+    /// How long it may be silent after that; more than zero.
+    pub pong_deadline: Duration,
 }
 
 /// `[stop]`

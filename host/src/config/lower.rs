@@ -46,6 +46,9 @@ impl<'a> Lowering<'a> {
             limits: self.limits(&raw.limits),
             heartbeat: Heartbeat {
                 interval: self.positive("/heartbeat/interval", raw.heartbeat.interval),
+                ping: raw.heartbeat.ping.0,
+                pong_deadline: self
+                    .positive("/heartbeat/pong_deadline", raw.heartbeat.pong_deadline),
             },
             stop: Stop {
                 grace: raw.stop.grace.0,
@@ -87,6 +90,8 @@ impl<'a> Lowering<'a> {
             listen,
             origins,
             max_connections: count(raw.max_connections),
+            drain: raw.drain.0,
+            drain_spread: raw.drain_spread.0,
         }
     }
 

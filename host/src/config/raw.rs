@@ -31,7 +31,7 @@ pub(crate) struct Raw {
     pub(crate) server: Server,
     /// What a client, a run and the host as a whole may use up.
     pub(crate) limits: Limits,
-    /// How a silent connection is kept alive.
+    /// How a silent connection is kept alive, and how a dead one is found.
     pub(crate) heartbeat: Heartbeat,
     /// How a run is stopped.
     pub(crate) stop: Stop,
@@ -78,6 +78,12 @@ pub(crate) struct Server {
     /// Most WebSocket connections at a time.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_connections: u32,
+    /// How long runs in progress may go on when the host is told to end; then they are stopped.
+    pub(crate) drain: HumanDuration,
+    /// Longest time over which clients are sent away when the host ends, and over which they are
+    /// asked to come back, so that they do not all come at once: a millisecond for each, at most
+    /// this; 0 sends all away at the same moment.
+    pub(crate) drain_spread: HumanDuration,
 }
 
 impl Default for Server {
@@ -86,6 +92,8 @@ impl Default for Server {
             listen: "127.0.0.1:8080".to_owned(),
             origins: Vec::new(),
             max_connections: 10_000,
+            drain: HumanDuration(Duration::from_secs(10)),
+            drain_spread: HumanDuration(Duration::from_secs(5)),
         }
     }
 }
@@ -160,18 +168,25 @@ impl Default for Limits {
     }
 }
 
-/// How a silent connection is kept alive.
+/// How a silent connection is kept alive, and how a dead one is found.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Heartbeat {
     /// Silence on a connection after which a heartbeat is sent; more than zero.
     pub(crate) interval: HumanDuration,
+    /// Silence of a client after which it is sent a WebSocket ping; 0 sends none.
+    pub(crate) ping: HumanDuration,
+    /// How long a client may take to send anything after a ping before it is given up; more
+    /// than zero.
+    pub(crate) pong_deadline: HumanDuration,
 }
 
 impl Default for Heartbeat {
     fn default() -> Self {
         Self {
             interval: HumanDuration(Duration::from_secs(20)),
+            ping: HumanDuration(Duration::from_secs(30)),
+            pong_deadline: HumanDuration(Duration::from_secs(20)),
         }
     }
 }

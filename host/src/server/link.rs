@@ -1,4 +1,4 @@
-//! The writing side of a WebSocket: frames, heartbeats, the close, and how long each may take.
+//! One WebSocket's frames: reading them, writing them, heartbeats, pings and the close, and how long each may take.
 
 use std::time::Duration;
 
@@ -8,7 +8,9 @@ use futures_util::SinkExt;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::pulse::{Due, Pulse};
 use super::wire::Wire;
+use crate::config::Heartbeat;
 use crate::connection::Connection;
 use crate::protocol::CloseCode;
 
@@ -21,24 +23,77 @@ pub(super) struct Link {
     pub(super) last_sent: Instant,
     /// Not after a frame whose header alone was read.
     pub(super) is_readable: bool,
+    pulse: Pulse,
+    bounds: Bounds,
+}
+
+/// How long a write may take.
+struct Bounds {
     wire: Wire,
     closing: CancellationToken,
     /// When the host ends: until when everything must be written.
     deadline: Option<Instant>,
 }
 
+/// What comes of listening to the client.
+pub(super) enum Heard {
+    /// A frame, the end of the connection, or what broke it.
+    Frame(Option<Result<Message, axum::Error>>),
+    /// Nothing for so long that this is due.
+    Due(Due),
+}
+
 impl Link {
-    pub(super) fn new(socket: WebSocket, wire: Wire, closing: CancellationToken) -> Self {
+    pub(super) fn new(
+        socket: WebSocket,
+        wire: Wire,
+        closing: CancellationToken,
+        heartbeat: &Heartbeat,
+    ) -> Self {
         // A client of this protocol is told why it is let go of.
         wire.judge_elsewhere();
+        let now = Instant::now();
         Self {
             socket,
-            last_sent: Instant::now(),
+            last_sent: now,
             is_readable: true,
-            wire,
-            closing,
-            deadline: None,
+            pulse: Pulse::new(heartbeat, now),
+            bounds: Bounds {
+                wire,
+                closing,
+                deadline: None,
+            },
         }
+    }
+
+    /// The next frame of the client. Cancel safe.
+    pub(super) async fn hear(&mut self) -> Heard {
+        let due = async {
+            match self.pulse.due() {
+                Some((due, at)) => {
+                    sleep_until(at).await;
+                    due
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // A frame that is there counts, however late it is looked at.
+            biased;
+            received = self.socket.recv() => {
+                self.pulse.heard(Instant::now());
+                Heard::Frame(received)
+            }
+            due = due => Heard::Due(due),
+        }
+    }
+
+    /// Asks the client for a sign of life. `Err` as [`Link::write`].
+    pub(super) async fn ping(&mut self) -> Result<(), Option<CloseCode>> {
+        let ping = self.socket.send(Message::Ping(Bytes::new()));
+        self.bounds.keep(ping).await?;
+        self.pulse.pinged(Instant::now());
+        Ok(())
     }
 
     /// Writes all frames and flushes once. `Err` holds what to close with, if the client can still be told.
@@ -48,6 +103,7 @@ impl Link {
         if frames.is_empty() {
             return Ok(());
         }
+        let begun = Instant::now();
         let writing = async {
             for frame in frames.drain(..) {
                 let text = Utf8Bytes::try_from(frame).map_err(axum::Error::new)?;
@@ -55,32 +111,9 @@ impl Link {
             }
             self.socket.flush().await
         };
-        tokio::pin!(writing);
-        let mut last_taken = Instant::now();
-        loop {
-            let stalled_at = last_taken + self.wire.stall;
-            tokio::select! {
-                biased;
-                written = &mut writing => match written {
-                    Ok(()) => break,
-                    Err(error) => {
-                        tracing::debug!(%error, "connection lost");
-                        return Err(None);
-                    }
-                },
-                () = self.closing.cancelled(), if self.deadline.is_none() => {
-                    self.deadline = Some(Instant::now() + self.wire.stall);
-                }
-                () = sleep_until(self.deadline.unwrap_or(stalled_at).min(stalled_at)) => {
-                    let taken = self.wire.last_taken();
-                    if taken <= last_taken || self.deadline.is_some_and(|end| end <= Instant::now()) {
-                        return Err(Some(CloseCode::TooSlow));
-                    }
-                    last_taken = taken;
-                }
-            }
-        }
+        self.bounds.keep(writing).await?;
         self.last_sent = Instant::now();
+        self.pulse.away(begun, self.last_sent);
         Ok(())
     }
 
@@ -94,10 +127,14 @@ impl Link {
         work: impl Future<Output = T>,
     ) -> Result<T, Option<CloseCode>> {
         tokio::pin!(work);
+        let begun = Instant::now();
         loop {
             tokio::select! {
                 // After a heartbeat the work goes on where it was.
-                done = &mut work => return Ok(done),
+                done = &mut work => {
+                    self.pulse.away(begun, Instant::now());
+                    return Ok(done);
+                }
                 () = sleep_until(self.last_sent + heartbeat) => {
                     self.write(&mut vec![beat.clone()]).await?;
                 }
@@ -160,5 +197,38 @@ impl Link {
         };
         // A client that does not answer, or is gone, needs no more care.
         let _ = timeout(CLOSE_WAIT, closing).await;
+    }
+}
+
+impl Bounds {
+    /// Waits for a write while the client takes some of it. `Err` as [`Link::write`].
+    async fn keep(
+        &mut self,
+        writing: impl Future<Output = Result<(), axum::Error>>,
+    ) -> Result<(), Option<CloseCode>> {
+        tokio::pin!(writing);
+        let mut last_taken = Instant::now();
+        loop {
+            let stalled_at = last_taken + self.wire.stall;
+            tokio::select! {
+                biased;
+                written = &mut writing => {
+                    return written.map_err(|error| {
+                        tracing::debug!(%error, "connection lost");
+                        None
+                    });
+                }
+                () = self.closing.cancelled(), if self.deadline.is_none() => {
+                    self.deadline = Some(Instant::now() + self.wire.stall);
+                }
+                () = sleep_until(self.deadline.unwrap_or(stalled_at).min(stalled_at)) => {
+                    let taken = self.wire.last_taken();
+                    if taken <= last_taken || self.deadline.is_some_and(|end| end <= Instant::now()) {
+                        return Err(Some(CloseCode::TooSlow));
+                    }
+                    last_taken = taken;
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The server: routes, the upgrade to a WebSocket, and the drain.
 //!
 //! In reading order: [`host`] (what serves, put together), [`serve`] (listening and ending), [`socket`] (one
-//! WebSocket) with `link` (its writing side) and `wire` (the stream below it), `rest` (everything else), [`auth`], [`origin`] and `cors` (who may), `problem` (how errors are told),
+//! WebSocket) with `link` (its frames), `pulse` (whether the client is alive), `leaving` (how clients are sent away) and `wire` (the stream below it), `rest` (everything else), [`auth`], [`origin`] and `cors` (who may), `problem` (how errors are told),
 //! [`documents`] with `openapi` and `asyncapi` (how all that is described to programs).
 
 mod asyncapi;
@@ -9,10 +9,12 @@ pub mod auth;
 mod cors;
 pub mod documents;
 pub mod host;
+mod leaving;
 mod link;
 mod openapi;
 pub mod origin;
 pub mod problem;
+mod pulse;
 mod rest;
 pub mod serve;
 pub mod socket;

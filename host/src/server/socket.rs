@@ -12,15 +12,18 @@ use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use tokio::time::sleep_until;
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tungstenite::error::CapacityError;
 
 use super::auth::{self, BEARER_PROTOCOL};
 use super::host::Host;
-use super::link::Link;
+use super::leaving::{Leaving, RETRY};
+use super::link::{Heard, Link};
 use super::origin;
 use super::problem::Problem;
+use super::pulse::Due;
 use super::wire::Wire;
 use crate::config::Config;
 use crate::connection::v1::heartbeat as v1_heartbeat;
@@ -37,9 +40,6 @@ const READ_BUFFER: usize = 2 * 1024;
 /// How much is collected before it is written, in bytes.
 const WRITE_BUFFER: usize = 16 * 1024;
 
-/// When a client that is sent away should come back.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
-
 /// `GET /ws/sessions/{session_id}`. Every refusal completes the upgrade first, since a browser cannot see an
 /// HTTP status.
 pub(super) async fn upgrade(
@@ -53,6 +53,7 @@ pub(super) async fn upgrade(
     let upgrade = upgrade.map_err(|rejection| Problem::upgrade_required(&rejection))?;
     let in_force = host.in_force();
     let limit = in_force.config.limits.frame_bytes;
+    let heartbeat = in_force.config.heartbeat.clone();
     // One that is refused is no connection, but is waited for like one.
     let refusing = host.errands.token();
     // What is no text is the id of nothing.
@@ -68,7 +69,7 @@ pub(super) async fn upgrade(
         .max_frame_size(limit.saturating_mul(2))
         .max_message_size(limit.saturating_mul(2))
         .on_upgrade(move |socket| async move {
-            let mut link = Link::new(socket, wire, host.closing.clone());
+            let mut link = Link::new(socket, wire, host.closing.clone(), &heartbeat);
             let (close, token) = match admitted {
                 Ok((admitted, token)) => {
                     drop(refusing);
@@ -92,6 +93,14 @@ fn wish(query: &HashMap<String, String>) -> Wish {
     }
 }
 
+/// What a connection keeps of the configuration that was in force when it began.
+#[derive(Clone, Copy)]
+struct Terms {
+    heartbeat: Duration,
+    frame_bytes: usize,
+    drain_spread: Duration,
+}
+
 struct Admitted {
     owner: Owner,
     session: SessionHandle,
@@ -110,7 +119,12 @@ async fn admit(
     let owner =
         auth::authenticate(&config.auth, headers).map_err(|_| CloseCode::NotAuthenticated)?;
     if host.closing.is_cancelled() || host.connections.is_closed() {
-        return Err(CloseCode::Draining { retry: RETRY });
+        let leaving = Leaving::of(
+            config.server.max_connections,
+            config.server.drain_spread,
+            Instant::now(),
+        );
+        return Err(leaving.close());
     }
     // Taken before it is counted, so that of many who come at the same moment no more get in than may.
     let token = host.connections.token();
@@ -147,7 +161,12 @@ async fn converse(
         limits: limits(config),
         hello: hello_limits(config),
     };
-    let (heartbeat, frame_bytes) = (config.heartbeat.interval, config.limits.frame_bytes);
+    let terms = Terms {
+        heartbeat: config.heartbeat.interval,
+        frame_bytes: config.limits.frame_bytes,
+        drain_spread: config.server.drain_spread,
+    };
+    let heartbeat = terms.heartbeat;
     drop(in_force);
     let mut out = Vec::new();
     let opening = Connection::open(wish, context, admitted.session, &mut out);
@@ -165,51 +184,30 @@ async fn converse(
         }
         Err(end) => return end,
     };
+    let mut leaving: Option<Leaving> = None;
     loop {
         if let Err(end) = link.write(&mut out).await {
             return end;
         }
+        let beat_at = link.last_sent + heartbeat;
         tokio::select! {
             // Each arm can lose the race without losing anything: a frame is taken whole or stays in the
             // socket, the log keeps what was not read, and the rest are states.
-            received = link.socket.recv() => match received {
-                Some(Ok(Message::Text(text))) if text.len() > frame_bytes => {
-                    return link.too_large(connection.too_large(frame_bytes)).await;
-                }
-                Some(Ok(Message::Binary(data))) if data.len() > frame_bytes => {
-                    return link.too_large(connection.too_large(frame_bytes)).await;
-                }
-                Some(Ok(Message::Text(text))) => {
-                    let frame = ClientFrame::Text(text.as_str().to_owned());
-                    let beat = connection.heartbeat();
-                    let receiving = connection.receive(frame, &mut out);
-                    if let Err(end) = link.while_beating(heartbeat, beat, receiving).await {
-                        return end;
+            heard = link.hear() => {
+                let done = match heard {
+                    Heard::Frame(frame) => {
+                        take(link, &mut connection, terms, frame, &mut out).await
                     }
-                }
-                Some(Ok(Message::Binary(_))) => {
-                    let beat = connection.heartbeat();
-                    let receiving = connection.receive(ClientFrame::Binary, &mut out);
-                    if let Err(end) = link.while_beating(heartbeat, beat, receiving).await {
-                        return end;
+                    Heard::Due(Due::Ping) => link.ping().await,
+                    Heard::Due(Due::Dead) => {
+                        tracing::info!(session = %connection.session().id(), "client dead: it does not answer a ping");
+                        Err(None)
                     }
+                };
+                if let Err(end) = done {
+                    return end;
                 }
-                // The library answers pings by itself.
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_))) => {
-                    link.answer_close().await;
-                    return None;
-                }
-                None => return None,
-                Some(Err(error)) if is_too_large(&error) => {
-                    link.is_readable = false;
-                    return link.too_large(connection.too_large(frame_bytes)).await;
-                }
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "connection lost");
-                    return None;
-                }
-            },
+            }
             () = connection.ready() => {
                 // It may have to handle a frame that waited, which takes as long as any.
                 let beat = connection.heartbeat();
@@ -222,15 +220,58 @@ async fn converse(
                     Err(end) => return end,
                 }
             }
-            () = sleep_until(link.last_sent + heartbeat) => out.push(connection.heartbeat()),
+            () = sleep_until(beat_at) => out.push(connection.heartbeat()),
             () = connection.session().gone() => {
                 return link.finish(&mut connection, out, CloseCode::SessionNotFound).await;
             }
-            () = host.closing.cancelled() => {
-                return link.finish(&mut connection, out, CloseCode::Draining { retry: RETRY }).await;
+            // It is served as before until its moment has come.
+            () = host.closing.cancelled(), if leaving.is_none() => {
+                leaving = Some(Leaving::of(host.connections.len(), terms.drain_spread, Instant::now()));
+            }
+            close = Leaving::moment(leaving) => {
+                return link.finish(&mut connection, out, close).await;
             }
         }
     }
+}
+
+/// Handles what was read of the client. `Err` holds what to close with, if the client can still be told.
+async fn take(
+    link: &mut Link,
+    connection: &mut Connection,
+    terms: Terms,
+    frame: Option<Result<Message, axum::Error>>,
+    out: &mut Vec<Bytes>,
+) -> Result<(), Option<CloseCode>> {
+    let limit = terms.frame_bytes;
+    let frame = match frame {
+        Some(Ok(Message::Text(text))) if text.len() > limit => {
+            return Err(link.too_large(connection.too_large(limit)).await);
+        }
+        Some(Ok(Message::Binary(data))) if data.len() > limit => {
+            return Err(link.too_large(connection.too_large(limit)).await);
+        }
+        Some(Ok(Message::Text(text))) => ClientFrame::Text(text.as_str().to_owned()),
+        Some(Ok(Message::Binary(_))) => ClientFrame::Binary,
+        // The library answers pings by itself.
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+        Some(Ok(Message::Close(_))) => {
+            link.answer_close().await;
+            return Err(None);
+        }
+        None => return Err(None),
+        Some(Err(error)) if is_too_large(&error) => {
+            link.is_readable = false;
+            return Err(link.too_large(connection.too_large(limit)).await);
+        }
+        Some(Err(error)) => {
+            tracing::debug!(%error, "connection lost");
+            return Err(None);
+        }
+    };
+    let beat = connection.heartbeat();
+    let receiving = connection.receive(frame, out);
+    link.while_beating(terms.heartbeat, beat, receiving).await
 }
 
 fn limits(config: &Config) -> ConnectionLimits {

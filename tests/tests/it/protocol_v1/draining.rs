@@ -1,7 +1,9 @@
 //! What clients see when the host ends.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use roundhouse_tests::script::{delta, hold};
 use roundhouse_tests::{Close, Strings, TestHost, script, until};
 use serde_json::json;
@@ -72,4 +74,38 @@ async fn a_run_that_takes_longer_is_stopped_and_saved() {
     assert_eq!(runs[0].status.as_str(), "stopped");
     let client = host.idle(session).await;
     host.shut_down([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_clients_are_not_sent_away_to_come_back_at_the_same_moment() {
+    let mut host = TestHost::with("server.drain_spread = \"300ms\"").await;
+    let session = host.session().await;
+    let mut clients = Vec::new();
+    for _ in 0..200 {
+        clients.push(host.idle(session).await);
+    }
+    host.tell_to_end();
+    // 200 clients: a fifth of a second.
+    let closed = clients.iter_mut().map(async |client| {
+        let close = client.closed().await;
+        (close, Instant::now())
+    });
+    let closed = join_all(closed).await;
+    let mut retries = BTreeSet::new();
+    for (close, _) in &closed {
+        assert_eq!(close.code, 1012);
+        let retry = close.reason.strip_prefix("retry_ms=");
+        let retry: u64 = retry.and_then(|ms| ms.parse().ok()).unwrap();
+        assert!((1000..=1200).contains(&retry), "{retry}");
+        retries.insert(retry);
+    }
+    assert!(retries.len() > 20, "{retries:?}");
+    let moments = closed.iter().map(|(_, at)| *at);
+    let (first, last) = (moments.clone().min().unwrap(), moments.max().unwrap());
+    assert!(
+        last - first > Duration::from_millis(50),
+        "{:?}",
+        last - first
+    );
+    host.shut_down([]).await;
 }

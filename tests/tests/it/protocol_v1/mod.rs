@@ -20,6 +20,7 @@ mod notes;
 mod replay;
 mod saving;
 mod schedules;
+mod silent;
 mod stopping;
 mod subagents;
 mod table;
