@@ -52,6 +52,8 @@ pub struct Server {
     pub origins: Vec<String>,
     /// Most WebSocket connections at a time; at least 1.
     pub max_connections: usize,
+    /// Most WebSocket connections of one owner at a time; 0 sets no limit.
+    pub max_connections_per_owner: usize,
     /// How long runs in progress may go on when the host is told to end.
     pub drain: Duration,
     /// Longest time over which clients are sent away then, and asked to come back.
@@ -69,6 +71,8 @@ pub struct Limits {
     pub replay_keep: Duration,
     /// Most messages that wait in a session for the runs before them.
     pub queue: usize,
+    /// Most messages that one owner may send in a minute; 0 sets no limit.
+    pub messages_per_minute: u32,
     /// Most bytes of all sessions' logs together.
     pub log_bytes: usize,
     /// Largest event that an agent may emit, in bytes.

@@ -90,6 +90,7 @@ impl<'a> Lowering<'a> {
             listen,
             origins,
             max_connections: count(raw.max_connections),
+            max_connections_per_owner: count(raw.max_connections_per_owner),
             drain: raw.drain.0,
             drain_spread: raw.drain_spread.0,
         }
@@ -101,6 +102,7 @@ impl<'a> Lowering<'a> {
             replay_bytes: self.bytes("/limits/replay_bytes", raw.replay_bytes),
             replay_keep: raw.replay_seconds.0,
             queue: count(raw.queue),
+            messages_per_minute: raw.messages_per_minute,
             log_bytes: self.bytes("/limits/log_bytes", raw.log_bytes),
             event_bytes: self.bytes("/limits/event_bytes", raw.event_bytes),
             history_bytes: self.bytes("/limits/history_bytes", raw.history_bytes),

@@ -78,6 +78,9 @@ pub(crate) struct Server {
     /// Most WebSocket connections at a time.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_connections: u32,
+    /// Most WebSocket connections of one owner at a time; 0 sets no limit.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) max_connections_per_owner: u32,
     /// How long runs in progress may go on when the host is told to end; then they are stopped.
     pub(crate) drain: HumanDuration,
     /// Longest time over which clients are sent away when the host ends, and over which they are
@@ -92,6 +95,7 @@ impl Default for Server {
             listen: "127.0.0.1:8080".to_owned(),
             origins: Vec::new(),
             max_connections: 10_000,
+            max_connections_per_owner: 0,
             drain: HumanDuration(Duration::from_secs(10)),
             drain_spread: HumanDuration(Duration::from_secs(5)),
         }
@@ -112,6 +116,10 @@ pub(crate) struct Limits {
     /// Most messages that wait in a session for the runs before them.
     #[schemars(range(min = 0, max = 1_000))]
     pub(crate) queue: u32,
+    /// Most messages that one owner may send in a minute, of which an owner that has been silent
+    /// may send all at once; 0 sets no limit.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) messages_per_minute: u32,
     /// Most bytes of the logs of all sessions together. Over it, logs of finished runs go
     /// first, oldest first.
     pub(crate) log_bytes: ByteSize,
@@ -152,6 +160,7 @@ impl Default for Limits {
             replay_bytes: ByteSize::mib(8),
             replay_seconds: HumanDuration(Duration::from_mins(5)),
             queue: 16,
+            messages_per_minute: 0,
             log_bytes: ByteSize::mib(512),
             event_bytes: ByteSize::mib(1),
             history_bytes: ByteSize::mib(16),

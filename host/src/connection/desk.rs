@@ -1,5 +1,7 @@
 //! What both versions do with a message before it begins a run.
 
+use std::time::Instant;
+
 use sha2::{Digest, Sha256};
 
 use super::ConnectionContext;
@@ -32,7 +34,14 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Checks images and files, which may take long enough to be kept off the runtime's threads.
+    ///
+    /// A message is counted before that, since looking at it is part of what it costs.
     pub(super) async fn guard(&self, message: ClientMessage) -> Result<UserMessage, Refusal> {
+        let context = &self.context;
+        let most = context.limits.messages_per_minute;
+        if !context.rate.admits(&context.owner, most, Instant::now()) {
+            return Err(Refusal::new(ErrorCode::RateLimited, errors::RATE_LIMITED));
+        }
         let ClientMessage {
             content,
             images,

@@ -6,6 +6,7 @@
 
 mod desk;
 pub mod events;
+mod rate;
 pub mod v1;
 pub mod v2;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::desk::Desk;
+pub use self::rate::MessageRate;
 use crate::guard::ImageLimits;
 use crate::protocol::Version;
 use crate::protocol::hello::{Asked, HelloLimits};
@@ -30,6 +32,8 @@ pub struct ConnectionLimits {
     pub json_depth: usize,
     /// Bytes of the frames that wait together. Without it, sixteen frames of the largest size could.
     pub waiting_bytes: usize,
+    /// Messages of one owner in a minute; 0 for no limit.
+    pub messages_per_minute: u32,
 }
 
 /// A frame from the client.
@@ -62,6 +66,8 @@ pub struct ConnectionContext {
     pub limits: ConnectionLimits,
     /// What it is told of the limits.
     pub hello: HelloLimits,
+    /// What all owners have sent lately.
+    pub rate: Arc<MessageRate>,
 }
 
 /// What a connection asks for.

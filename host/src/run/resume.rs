@@ -32,9 +32,7 @@ impl SessionHandle {
         let numbering = self.numbering().await?;
         let misses_nothing = match asked {
             Asked::Nothing => true,
-            Asked::After(epoch, after) => {
-                *epoch == numbering.epoch && *after == numbering.last_seq
-            }
+            Asked::After(epoch, after) => *epoch == numbering.epoch && *after == numbering.last_seq,
             Asked::Malformed => false,
         };
         // After a restart of the host, most clients that come back are where it is.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::places::Places;
 use crate::config::Config;
+use crate::connection::MessageRate;
 use crate::plugin::{self, Catalog, CatalogError};
 use crate::run::{LogBudget, RunHostParts, RunRegistry, RunSettings, SettingsSource, recorder};
 use crate::session::{
@@ -75,6 +77,10 @@ pub struct Host {
     pub closing: CancellationToken,
     /// Every connection's task.
     pub connections: TaskTracker,
+    /// How many of them each owner has.
+    pub places: Arc<Places>,
+    /// How many messages each owner has sent lately.
+    pub rate: Arc<MessageRate>,
     /// What has to come to its end although nobody may wait for it: deletions, uploads being put in their place,
     /// the closes of refused connections.
     pub errands: TaskTracker,
@@ -146,6 +152,8 @@ impl Host {
             registry,
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
+            places: Arc::default(),
+            rate: Arc::default(),
             errands: TaskTracker::new(),
             recording,
             background,

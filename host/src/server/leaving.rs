@@ -39,17 +39,22 @@ impl Leaving {
         }
     }
 
+    /// When it should come back.
+    pub(super) fn retry(self) -> Duration {
+        self.retry
+    }
+
     /// What to close with.
     pub(super) fn close(self) -> CloseCode {
         CloseCode::Draining { retry: self.retry }
     }
 
-    /// Waits for the moment of `leaving`, and answers what to close with; for ever without one. Cancel safe.
-    pub(super) async fn moment(leaving: Option<Self>) -> CloseCode {
+    /// Waits for the moment of `leaving`, and answers it; for ever without one. Cancel safe.
+    pub(super) async fn moment(leaving: Option<Self>) -> Self {
         match leaving {
             Some(leaving) => {
                 sleep_until(leaving.at).await;
-                leaving.close()
+                leaving
             }
             None => std::future::pending().await,
         }

@@ -1,7 +1,7 @@
 //! The server: routes, the upgrade to a WebSocket, and the drain.
 //!
 //! In reading order: [`host`] (what serves, put together), [`serve`] (listening and ending), [`socket`] (one
-//! WebSocket) with `link` (its frames), `pulse` (whether the client is alive), `leaving` (how clients are sent away) and `wire` (the stream below it), `rest` (everything else), [`auth`], [`origin`] and `cors` (who may), `problem` (how errors are told),
+//! WebSocket) with `link` (its frames), `pulse` (whether the client is alive), `leaving` (how clients are sent away), [`places`] (how many of an owner's there may be) and `wire` (the stream below it), `rest` (everything else), [`auth`], [`origin`] and `cors` (who may), `problem` (how errors are told),
 //! [`documents`] with `openapi` and `asyncapi` (how all that is described to programs).
 
 mod asyncapi;
@@ -13,6 +13,7 @@ mod leaving;
 mod link;
 mod openapi;
 pub mod origin;
+pub mod places;
 pub mod problem;
 mod pulse;
 mod rest;

@@ -49,9 +49,9 @@ impl Pulse {
 
     /// Nobody listened to the client from `since` until `now`, so that time does not count.
     pub(super) fn away(&mut self, since: Instant, now: Instant) {
-        let later = |at: Instant| at + now.saturating_duration_since(since.max(at));
-        self.last_heard = later(self.last_heard);
-        self.pinged = self.pinged.map(later);
+        for at in self.pinged.iter_mut().chain([&mut self.last_heard]) {
+            *at += now.saturating_duration_since(since.max(*at));
+        }
     }
 
     /// What will be due and when, if nothing is heard until then.

@@ -22,6 +22,7 @@ use super::host::Host;
 use super::leaving::{Leaving, RETRY};
 use super::link::{Heard, Link};
 use super::origin;
+use super::places::Place;
 use super::problem::Problem;
 use super::pulse::Due;
 use super::wire::Wire;
@@ -104,6 +105,8 @@ struct Terms {
 struct Admitted {
     owner: Owner,
     session: SessionHandle,
+    /// Kept as long as the connection.
+    _place: Place,
 }
 
 /// Who may in gets a token that makes it a connection.
@@ -131,11 +134,22 @@ async fn admit(
     if host.connections.len() > config.server.max_connections {
         return Err(CloseCode::TooManyConnections);
     }
+    let place = host
+        .places
+        .take(&owner, config.server.max_connections_per_owner)
+        .ok_or(CloseCode::TooManyConnections)?;
     let id: SessionId = session.parse().map_err(|_| CloseCode::SessionNotFound)?;
     // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
     let session = host.registry.open(id);
     match host.store.get(&owner, id).await {
-        Ok(_) => Ok((Admitted { owner, session }, token)),
+        Ok(_) => {
+            let admitted = Admitted {
+                owner,
+                session,
+                _place: place,
+            };
+            Ok((admitted, token))
+        }
         Err(StoreError::NotFound(_)) => Err(CloseCode::SessionNotFound),
         Err(error) => {
             // The session may well exist: the client is not to forget it.
@@ -160,6 +174,7 @@ async fn converse(
         uploads: host.uploads.of(admitted.session.id()),
         limits: limits(config),
         hello: hello_limits(config),
+        rate: Arc::clone(&host.rate),
     };
     let terms = Terms {
         heartbeat: config.heartbeat.interval,
@@ -228,8 +243,8 @@ async fn converse(
             () = host.closing.cancelled(), if leaving.is_none() => {
                 leaving = Some(Leaving::of(host.connections.len(), terms.drain_spread, Instant::now()));
             }
-            close = Leaving::moment(leaving) => {
-                return link.finish(&mut connection, out, close).await;
+            its = Leaving::moment(leaving) => {
+                return link.finish(&mut connection, out, its.close()).await;
             }
         }
     }
@@ -284,6 +299,7 @@ fn limits(config: &Config) -> ConnectionLimits {
         },
         json_depth: limits.json_depth,
         waiting_bytes: limits.frame_bytes.saturating_mul(2),
+        messages_per_minute: limits.messages_per_minute,
     }
 }
 

@@ -14,7 +14,6 @@ use futures_util::stream;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Endpoint;
@@ -25,9 +24,11 @@ use crate::protocol::hello::Asked;
 use crate::protocol::{ErrorCode, errors};
 use crate::run::SessionHandle;
 use crate::server::Host;
+use crate::server::leaving::{Leaving, RETRY};
 use crate::server::openapi::Operation;
+use crate::server::places::Place;
 use crate::server::problem::{Problem, ProblemKind};
-use crate::server::socket::{RETRY, hello_limits};
+use crate::server::socket::hello_limits;
 
 /// Where a browser that comes back says which event was its last.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -101,6 +102,9 @@ async fn watch(
     if host.connections.len() > config.server.max_connections {
         return Err(unavailable("there are too many connections"));
     }
+    let most = config.server.max_connections_per_owner;
+    let place = host.places.take(&owner, most);
+    let place = place.ok_or_else(|| unavailable("there are too many connections"))?;
     // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
     let session = host.registry.open(id);
     host.store.get(&owner, id).await?;
@@ -112,11 +116,14 @@ async fn watch(
     let watching = Watching {
         feed,
         session,
-        closing: host.closing.clone(),
+        host: Arc::clone(&host),
         heartbeat: config.heartbeat.interval,
+        drain_spread: config.server.drain_spread,
+        leaving: None,
         last_sent: Instant::now(),
         out,
         end: None,
+        _place: place,
         _token: token,
     };
     let headers = [
@@ -146,13 +153,16 @@ fn asked(params: &EventsParams, headers: &HeaderMap) -> Asked {
 struct Watching {
     feed: EventFeed,
     session: SessionHandle,
-    closing: CancellationToken,
+    host: Arc<Host>,
     heartbeat: Duration,
+    drain_spread: Duration,
+    leaving: Option<Leaving>,
     last_sent: Instant,
     out: BytesMut,
     end: Option<End>,
     /// The stream counts as a connection.
     _token: TaskTrackerToken,
+    _place: Place,
 }
 
 /// Why the host ends a stream.
@@ -188,7 +198,16 @@ impl Watching {
             }
             () = sleep_until(self.last_sent + self.heartbeat) => self.feed.heartbeat(&mut self.out),
             () = self.session.gone() => self.end = Some(End::Deleted),
-            () = self.closing.cancelled() => self.end = Some(End::Draining),
+            // It goes on until its moment has come.
+            () = self.host.closing.cancelled(), if self.leaving.is_none() => {
+                let clients = self.host.connections.len();
+                self.leaving = Some(Leaving::of(clients, self.drain_spread, Instant::now()));
+            }
+            its = Leaving::moment(self.leaving) => {
+                // A string has room.
+                let _ = write!(self.out, "retry: {}\n\n", its.retry().as_millis());
+                self.end = Some(End::Draining);
+            }
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use roundhouse_host::server::Patience;
 use roundhouse_host::session::SessionId;
 use roundhouse_tests::{Client, Close, Rest, TestHost, soon, text_of, until};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::client_async;
 
 /// Two owners; the tokens are "one" and "two".
 const TOKENS: &str = r#"
@@ -163,6 +165,54 @@ async fn there_are_no_more_connections_than_configured() {
     until("one has left", || host.host().connections.len() == 1).await;
     let third = host.idle(session).await;
     host.shut_down([second, third]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_has_no_more_connections_than_configured() {
+    let host = TestHost::with(&format!(
+        "{TOKENS}\n[server]\nmax_connections_per_owner = 2"
+    ))
+    .await;
+    let session = rest(&host, "one").create_session(&json!({})).await;
+    let connect = async |token: &str| {
+        let token = format!("Bearer {token}");
+        let connect = host.connect_to(session).header("authorization", &token);
+        connect.open().await
+    };
+    let mut first = connect("one").await;
+    first.expect_kind("session_sync").await;
+    let mut second = connect("one").await;
+    second.expect_kind("session_sync").await;
+    for _ in 0..3 {
+        let mut third = connect("one").await;
+        assert_eq!(third.closed().await, close(1013, "Too many connections"));
+    }
+    // Others have places of their own.
+    let mut other = connect("two").await;
+    assert_eq!(other.closed().await, close(4004, "Session not found"));
+    first.close().await;
+    until("one has left", || host.host().connections.len() == 1).await;
+    works(connect("one").await).await;
+    host.shut_down([second]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_sends_no_more_messages_than_configured() {
+    let host = TestHost::with("limits.messages_per_minute = 2").await;
+    let mut client = host.client().await;
+    let mut other = host.client().await;
+    client.run("one").await;
+    // What is no message is not counted.
+    client.send_text("nonsense").await;
+    client.expect_error("Invalid JSON").await;
+    other.run("two").await;
+    for client in [&mut client, &mut other] {
+        client.message("three").await;
+        client
+            .expect_error("Too many messages. Try again later.")
+            .await;
+    }
+    host.shut_down([client, other]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
