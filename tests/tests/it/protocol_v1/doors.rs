@@ -212,6 +212,30 @@ async fn an_owner_sends_no_more_messages_than_configured() {
             .expect_error("Too many messages. Try again later.")
             .await;
     }
+    // Version 2 has a code for it.
+    let stream = TcpStream::connect(host.address()).await.unwrap();
+    let session = host.session().await;
+    let url = format!("ws://{}/ws/sessions/{session}?v=2", host.address());
+    let (mut socket, _) = client_async(url, stream).await.unwrap();
+    let message =
+        json!({"type": "message", "content": "three", "id": SessionId::new().to_string()});
+    socket.send(message.to_string().into()).await.unwrap();
+    let answer = soon("the answer", async {
+        loop {
+            let frame = socket.next().await.unwrap().unwrap();
+            let frame: serde_json::Value = serde_json::from_str(frame.to_text().unwrap()).unwrap();
+            if frame["type"] == "error" {
+                return frame;
+            }
+        }
+    })
+    .await;
+    assert_eq!(answer["code"], "rate_limited");
+    assert_eq!(
+        (&answer["retryable"], &answer["id"]),
+        (&json!(true), &message["id"])
+    );
+    drop(socket);
     host.shut_down([client, other]).await;
 }
 
