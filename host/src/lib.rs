@@ -1,6 +1,7 @@
 //! The Roundhouse host.
 
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod connection;
 pub mod guard;

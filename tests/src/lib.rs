@@ -6,6 +6,7 @@
 //! - [`order`]: the order in which frames may come, checked in every test
 //! - [`schema`]: the published schemas
 //! - [`mod@script`]: messages for the agent `scripted`
+//! - [`proxy`]: [`Proxy`], a bad network
 //! - [`puppet`]: an agent that a test leads by the hand
 //! - [`rest`]: the HTTP side
 //! - [`sse`]: a session's events over HTTP
@@ -15,6 +16,7 @@ pub mod client;
 pub mod frame;
 pub mod host;
 pub mod order;
+pub mod proxy;
 pub mod puppet;
 pub mod rest;
 pub mod schema;
@@ -25,6 +27,7 @@ pub mod wait;
 pub use client::{Client, Close};
 pub use frame::{Frame, fold, text_of};
 pub use host::TestHost;
+pub use proxy::Proxy;
 pub use puppet::{Puppet, Strings};
 pub use rest::{Answer, Rest};
 pub use script::script;

@@ -72,6 +72,26 @@ impl CloseCode {
         })
     }
 
+    /// Reads a close frame; `None` for a code that is not the protocol's own, or a drain that does not say when to
+    /// come back.
+    #[must_use]
+    pub fn of(code: u16, reason: &str) -> Option<Self> {
+        Some(match code {
+            1009 => Self::FrameTooLarge,
+            1012 => {
+                let retry = reason.strip_prefix("retry_ms=")?.parse().ok()?;
+                let retry = Duration::from_millis(retry);
+                Self::Draining { retry }
+            }
+            1013 => Self::TooManyConnections,
+            4004 => Self::SessionNotFound,
+            4008 => Self::TooSlow,
+            4401 => Self::NotAuthenticated,
+            4403 => Self::NotAllowed,
+            _ => return None,
+        })
+    }
+
     /// Whether the client should come back.
     #[must_use]
     pub const fn reconnect(self) -> Reconnect {
@@ -82,5 +102,28 @@ impl CloseCode {
             Self::SessionNotFound | Self::NotAllowed => Reconnect::No,
             Self::NotAuthenticated => Reconnect::WithNewToken,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let retry = Duration::from_millis(1250);
+        for code in [
+            CloseCode::FrameTooLarge,
+            CloseCode::Draining { retry },
+            CloseCode::TooManyConnections,
+            CloseCode::SessionNotFound,
+            CloseCode::TooSlow,
+            CloseCode::NotAuthenticated,
+            CloseCode::NotAllowed,
+        ] {
+            assert_eq!(CloseCode::of(code.code(), &code.reason()), Some(code));
+        }
+        assert_eq!(CloseCode::of(1012, ""), None);
+        assert_eq!(CloseCode::of(1000, ""), None);
     }
 }

@@ -101,8 +101,22 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
+        path: "host/src/client",
+        forbidden: &[
+            "crate::cli",
+            "crate::server",
+            "crate::connection",
+            "crate::run",
+            "crate::guard",
+            "crate::plugin",
+            "crate::session",
+            "crate::config",
+            "axum::",
+        ],
+    },
+    Room {
         path: "host/src/server",
-        forbidden: &["crate::cli"],
+        forbidden: &["crate::cli", "crate::client"],
     },
     Room {
         path: "plugin-api/src",
