@@ -35,7 +35,12 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts `roundhouse serve` in `folder` on a free port and waits until it listens.
     pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
-        let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
+        Self::start_at("127.0.0.1:0", folder, args)
+    }
+
+    /// The same at an address of the test's choice.
+    pub(crate) fn start_at(address: &str, folder: &Path, args: &[&str]) -> Self {
+        let args = [&["serve", "--listen", address], args].concat();
         let mut child = roundhouse(folder, &args)
             .stderr(Stdio::piped())
             .spawn()

@@ -3,6 +3,7 @@
 //! Exit codes: 0 when done, 1 when something failed, 2 when the call itself was wrong. What a program reads goes
 //! to standard output, everything for people to standard error.
 
+mod chat;
 mod check;
 mod output;
 mod plugin;
@@ -41,6 +42,8 @@ enum Command {
     Serve(ConfigArgs),
     /// Check the configuration and the plugins that it names, and tell every fault.
     Check(ConfigArgs),
+    /// Talk to an agent of a running host.
+    Chat(chat::ChatArgs),
     /// Look at plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -128,6 +131,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Chat(args) => chat::run(args),
         Command::Plugin(command) => plugin::run(command),
         Command::Schema(args) => schema::run(&args),
         Command::Worker(args) => worker::run(args),
