@@ -15,7 +15,7 @@
 //! - [`kinds`]: the names and keys that belong to the protocol itself
 //! - [`messages`]: the messages that a client gets, from which frames and schema are both made
 //! - [`encode`]: events as frames
-//! - [`stored`]: events as they are stored, read back
+//! - `stored`: events as they are stored, read back
 //! - [`schema`]: the published JSON Schemas
 //! - [`json`]: JSON that is passed on as text
 

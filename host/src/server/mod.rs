@@ -1,6 +1,6 @@
 //! The server: routes, the upgrade to a WebSocket, and the drain.
 //!
-//! In reading order: [`host`] (what serves, put together), [`serve`] (listening and ending), [`socket`] (one
+//! In reading order: [`host`] (what serves, put together), [`mod@serve`] (listening and ending), [`socket`] (one
 //! WebSocket) with `link` (its frames), `pulse` (whether the client is alive), `leaving` (how clients are sent away), [`places`] (how many of an owner's there may be) and `wire` (the stream below it), `rest` (everything else), [`auth`], [`origin`] and `cors` (who may), `problem` (how errors are told),
 //! [`documents`] with `openapi` and `asyncapi` (how all that is described to programs).
 

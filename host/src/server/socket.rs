@@ -1,5 +1,5 @@
 //! One WebSocket: who may have one, its reader and its timers. What is said on it is [`Connection`]'s, how it is
-//! written [`Link`]'s.
+//! written `Link`'s.
 
 use std::collections::HashMap;
 use std::sync::Arc;
