@@ -5,6 +5,7 @@ pub mod client;
 pub mod config;
 pub mod connection;
 pub mod guard;
+pub mod metrics;
 pub mod plugin;
 pub mod protocol;
 pub mod run;

@@ -29,6 +29,8 @@ pub struct Config {
     pub auth: Auth,
     /// What the host logs, and how.
     pub log: Log,
+    /// What the host counts of itself.
+    pub metrics: Metrics,
     /// Where plugin libraries are found, and which ones there are.
     pub plugins: Plugins,
     /// The agents by name; at least one.
@@ -168,6 +170,13 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Whether they may be read without a token.
+    pub public: bool,
 }
 
 /// `[plugins]`

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::checked::{
-    Auth, Config, Heartbeat, Limits, Log, LogFormat, Server, Stop, Storage, Token,
+    Auth, Config, Heartbeat, Limits, Log, LogFormat, Metrics, Server, Stop, Storage, Token,
 };
 use super::fault::Fault;
 use super::located::Located;
@@ -57,6 +57,9 @@ impl<'a> Lowering<'a> {
                 path: self.path("/storage/path", &raw.storage.path),
             },
             log: self.log(&raw.log),
+            metrics: Metrics {
+                public: raw.metrics.public,
+            },
             plugins: self.plugins(&raw.plugins),
             agents: self.agents(&raw.agents),
             tools: self.tools(&raw.tools),

@@ -41,6 +41,8 @@ pub(crate) struct Raw {
     pub(crate) auth: Auth,
     /// What the host logs, and how.
     pub(crate) log: Log,
+    /// What the host counts of itself.
+    pub(crate) metrics: Metrics,
     /// Where plugin libraries are found, and which ones there are.
     pub(crate) plugins: Plugins,
     /// The agents that clients can talk to, by name. When no file defines one, the host
@@ -299,6 +301,14 @@ impl Default for Log {
             format: LogFormat::Text,
         }
     }
+}
+
+/// What the host counts of itself.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Metrics {
+    /// Whether `/metrics` needs no token, although tokens are configured.
+    pub(crate) public: bool,
 }
 
 /// Where plugin libraries are found, and which ones there are.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::ConnectionContext;
 use crate::guard::{Disk, check_files, check_images};
 use crate::protocol::{ClientMessage, ErrorCode, errors, notes};
-use crate::run::{SessionHandle, StartError, UserMessage};
+use crate::run::{ReadCounts, SessionHandle, StartError, UserMessage};
 use crate::session::{ImageData, Session, StoreError};
 
 /// Why a message was refused: what its sender is told.
@@ -81,6 +81,12 @@ impl Desk {
                 .collect(),
             files,
         })
+    }
+
+    /// Counts what was read.
+    pub(super) fn count(&self, counts: ReadCounts) {
+        let metrics = &self.context.metrics;
+        metrics.read(counts.events, counts.folded_frames);
     }
 
     /// The session as it is now: its agent may have been changed since the connection began.

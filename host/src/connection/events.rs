@@ -13,7 +13,7 @@ use super::v2::brackets;
 use crate::protocol::ErrorCode;
 use crate::protocol::hello::{Asked, HelloLimits};
 use crate::protocol::messages::ServerMessage;
-use crate::run::{Cursor, Progress, SessionHandle, Trimmed};
+use crate::run::{Cursor, Progress, ReadCounts, SessionHandle, Trimmed};
 use crate::session::{Epoch, StoreError};
 
 /// See the module.
@@ -66,6 +66,11 @@ impl EventFeed {
             .cursor
             .read_each(|seq, frame| append(out, Some((epoch, seq)), &frame))?;
         Ok(progress == Progress::More)
+    }
+
+    /// What was read since the last call.
+    pub fn take_counts(&mut self) -> ReadCounts {
+        self.cursor.take_counts()
     }
 
     /// Appends what says that the stream is alive.

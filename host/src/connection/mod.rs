@@ -12,12 +12,14 @@ pub mod v2;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use self::desk::Desk;
 pub use self::rate::MessageRate;
 use crate::guard::ImageLimits;
+use crate::metrics::Metrics;
 use crate::protocol::Version;
 use crate::protocol::hello::{Asked, HelloLimits};
 use crate::run::{SessionHandle, Trimmed};
@@ -68,6 +70,8 @@ pub struct ConnectionContext {
     pub hello: HelloLimits,
     /// What all owners have sent lately.
     pub rate: Arc<MessageRate>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What a connection asks for.
@@ -147,6 +151,17 @@ impl Connection {
         match self {
             Self::V1(conversation) => conversation.pump(out).await,
             Self::V2(conversation) => conversation.pump(out),
+        }
+    }
+
+    /// What was pumped out is written.
+    pub fn written(&mut self, now: Instant) {
+        let took = match self {
+            Self::V1(conversation) => conversation.written(now),
+            Self::V2(conversation) => conversation.written(now),
+        };
+        if let Some(took) = took {
+            self.desk().context.metrics.delivered(took);
         }
     }
 

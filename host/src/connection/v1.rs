@@ -4,6 +4,7 @@
 //! after the run; idle, they are answered at once.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -40,6 +41,7 @@ impl Conversation {
             None => out.push(ControlFrame::SessionSync.frame_v1()),
             Some(found) => {
                 out.push(found.start);
+                desk.context.metrics.replayed(found.replay.len());
                 if !found.replay.is_empty() {
                     let count = found.replay.len() as u64;
                     out.push(ControlFrame::ReplayStart { count }.frame_v1());
@@ -72,6 +74,11 @@ impl Conversation {
         }
     }
 
+    /// What was pumped out is written; answers how long a sampled event of it took.
+    pub(super) fn written(&mut self, now: Instant) -> Option<Duration> {
+        self.watching.as_mut()?.cursor.written(now)
+    }
+
     /// Takes a frame of the client. What there is to answer at once goes to `out`.
     ///
     /// Not cancel safe: the frame could be lost.
@@ -99,7 +106,9 @@ impl Conversation {
         let Some(watching) = &mut self.watching else {
             return Ok(false);
         };
-        match watching.cursor.read(out)? {
+        let progress = watching.cursor.read(out)?;
+        self.desk.count(watching.cursor.take_counts());
+        match progress {
             Progress::More => return Ok(true),
             Progress::CaughtUp => return Ok(false),
             Progress::Ended => {}

@@ -1,6 +1,8 @@
 //! Version 2 of the protocol: a connection sees every run of its session, from where it says that it is, and its frames
 //! are answered at once.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 
 use super::ClientFrame;
@@ -49,6 +51,7 @@ impl Conversation {
         let [hello, start] = brackets(&greeting, desk.context.hello);
         out.extend([hello, start]);
         let resumed = greeting.resumed;
+        desk.context.metrics.replayed(resumed.replay.len());
         out.extend(resumed.replay.into_iter().map(|(_, frame)| frame));
         out.push(ServerMessage::ReplayEnd {}.frame());
         let cursor = resumed.cursor;
@@ -146,7 +149,14 @@ impl Conversation {
 
     /// Appends the events that are ready to `out`. Answers whether there are more.
     pub(super) fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
-        Ok(self.cursor.read(out)? == Progress::More)
+        let progress = self.cursor.read(out)?;
+        self.desk.count(self.cursor.take_counts());
+        Ok(progress == Progress::More)
+    }
+
+    /// What was pumped out is written; answers how long a sampled event of it took.
+    pub(super) fn written(&mut self, now: Instant) -> Option<Duration> {
+        self.cursor.written(now)
     }
 
     /// The frame that says that the connection is alive.

@@ -2,6 +2,7 @@
 //! mechanism, and no event can fall between them or come twice.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -48,6 +49,18 @@ pub struct Cursor {
     next: u64,
     place: u64,
     slot: usize,
+    counts: ReadCounts,
+    /// The first position that was not written yet.
+    unwritten: u64,
+}
+
+/// What a cursor has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadCounts {
+    /// Events, folded ones counted singly.
+    pub events: u64,
+    /// Frames of folded events, which it got because it had fallen behind.
+    pub folded_frames: u64,
 }
 
 /// What an attach to a run in progress finds.
@@ -160,6 +173,8 @@ impl Cursor {
             next,
             place: lane.window.pushed(),
             slot,
+            counts: ReadCounts::default(),
+            unwritten: next,
         }
     }
 
@@ -199,6 +214,7 @@ impl Cursor {
         if self.next > last {
             return Ok(Progress::CaughtUp);
         }
+        let begun_at = self.next;
         let mut behind = Vec::new();
         let window = &inner.lanes[self.version.index()].window;
         if let Some(frames) = window.from(self.next) {
@@ -249,6 +265,8 @@ impl Cursor {
             Progress::More
         };
         drop(inner);
+        self.counts.events += self.next - begun_at;
+        self.counts.folded_frames += behind.len() as u64;
         for record in &behind {
             let frame = encode::rest(record, from, self.version);
             if !frame.is_empty() {
@@ -256,6 +274,17 @@ impl Cursor {
             }
         }
         Ok(progress)
+    }
+
+    /// What was read since the last call.
+    pub fn take_counts(&mut self) -> ReadCounts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// All that was read is written. Answers how long a sampled event of it took from its entry into the log.
+    pub fn written(&mut self, now: Instant) -> Option<Duration> {
+        let from = std::mem::replace(&mut self.unwritten, self.next);
+        self.log.written(from, self.next, now)
     }
 
     /// Waits until there is something to read. Cancel safe.

@@ -22,6 +22,7 @@ use super::services::{RunServices, Scope};
 use super::slot::Phase;
 use super::supervise::{Levers, Supervised, supervise};
 use super::{RunSettings, params};
+use crate::metrics::PluginFailure;
 use crate::plugin::{Agent, Catalog, RunHandle};
 use crate::protocol::{ErrorCode, RunEvent, errors};
 use crate::session::{
@@ -53,12 +54,14 @@ pub(super) async fn drive(
     started: oneshot::Sender<Result<Option<Cursor>, StartError>>,
 ) {
     let session = order.session.clone();
+    let metrics = Arc::clone(&session.registry.parts.metrics);
     if AssertUnwindSafe(run(order, started))
         .catch_unwind()
         .await
         .is_err()
     {
         tracing::error!(session = %session.id(), "the host failed while it drove a run");
+        metrics.run_ended("error");
         session.break_off(&errors::internal("the host failed"));
     }
 }
@@ -76,6 +79,8 @@ async fn run(order: Order, started: oneshot::Sender<Result<Option<Cursor>, Start
         }
     };
     let _ = started.send(Ok(cursor));
+    let metrics = &order.session.registry.parts.metrics;
+    let in_progress = metrics.run();
     tracing::info!(session = %order.about.id, run = %order.control.id, agent = order.agent.name(), "run begins");
 
     // After the client was told: a mapper may have to wait for a fresh copy of its library.
@@ -84,6 +89,9 @@ async fn run(order: Order, started: oneshot::Sender<Result<Option<Cursor>, Start
     let ending = live.watched(run_agent(&order, &live, &services)).await;
     live.control.over.cancel();
     finish(&order, &live, &services, ending, begun_at).await;
+    let counts = live.log.take_counts();
+    metrics.logged(counts.events, counts.folds);
+    drop(in_progress);
     live.close_mappers().await;
     services.close().await;
 }
@@ -161,6 +169,10 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
     if let Some(fault) = live.control.fault() {
         return Ending::failed(ErrorCode::Internal, fault);
     }
+    let failed = |failure| {
+        let metrics = &order.session.registry.parts.metrics;
+        metrics.plugin_failed(failure, order.agent.name());
+    };
     let slow = Arc::new(Notify::new());
     let images = order
         .turn
@@ -189,6 +201,7 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
     let mut handle = match started {
         Ok(handle) => handle,
         Err(error) => {
+            failed(PluginFailure::Start);
             // Whose files and settings these are is for the operator to know.
             tracing::error!(run = %live.control.id, %error, "the agent could not be started");
             let text = format!("the agent {} is not available", order.agent.name());
@@ -218,9 +231,16 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
         }
     };
     let ending = match supervised {
-        Supervised::Ended(end) => Ending::of(end, order.settings.history_bytes),
+        Supervised::Ended(end) => {
+            let ending = Ending::of(end, order.settings.history_bytes);
+            if ending.is_unforeseen() {
+                failed(PluginFailure::Agent);
+            }
+            ending
+        }
         Supervised::Abandoned => {
             tracing::warn!(run = %live.control.id, agent = order.agent.name(), "run abandoned: the agent did not stop");
+            failed(PluginFailure::Abandoned);
             handle.abandon();
             Ending::stopped()
         }
@@ -300,6 +320,12 @@ async fn finish(
     if let count @ 2.. = live.refused() {
         tracing::warn!(run = %live.control.id, agent = order.agent.name(), count, "events were refused");
     }
+    let metrics = &order.session.registry.parts.metrics;
+    if order.control.fault().is_some() {
+        metrics.plugin_failed(PluginFailure::Mapper, order.agent.name());
+    }
+    // Before clients can see the end.
+    metrics.run_ended(status_of(&last));
     let last = std::iter::once(last).chain(after);
     order.session.finished(&live.log, &live.span, last);
 }
@@ -332,6 +358,15 @@ async fn mapped(
             tracing::error!(run = %live.control.id, mapper = fault.mapper, reason = fault.reason, "mapper failed on the run's end");
             failed(errors::mapper_failed(&fault.mapper))
         }
+    }
+}
+
+/// The status that a run ends with, by its last event.
+fn status_of(last: &RunEvent) -> &'static str {
+    match last {
+        RunEvent::StreamStopped => "stopped",
+        RunEvent::Error(_) => "error",
+        _ => "completed",
     }
 }
 

@@ -109,6 +109,11 @@ impl Ending {
         }
     }
 
+    /// Whether it is a fault that nobody foresaw.
+    pub(super) fn is_unforeseen(&self) -> bool {
+        matches!(self.failure, Some((ErrorCode::Internal, _)))
+    }
+
     /// A fault that nobody foresaw.
     pub(super) fn internal(text: impl AsRef<str>) -> Self {
         Self::failed(ErrorCode::Internal, errors::internal(text.as_ref()))

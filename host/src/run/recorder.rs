@@ -38,6 +38,8 @@ async fn save(registry: &RunRegistry) {
     for slot in registry.all() {
         let state = slot.lock();
         if let (Phase::Running(control), Some(log)) = (&state.phase, &state.log) {
+            let counts = log.take_counts();
+            registry.parts.metrics.logged(counts.events, counts.folds);
             let closed = log.take_unsaved();
             if !closed.records.is_empty() {
                 batches.push((control.id, Arc::clone(log), closed));

@@ -20,6 +20,7 @@ use super::log::{EventLog, RunSpan};
 use super::slot::{Phase, Slot, SlotState};
 use super::{SettingsSource, UserMessage};
 use super::{ending, inbox};
+use crate::metrics::Metrics;
 use crate::plugin::{Agent, Catalog};
 use crate::protocol::RunEvent;
 use crate::protocol::answers::{StopAnswer, StopRefusal};
@@ -33,6 +34,19 @@ pub struct RunHostParts {
     pub source: Arc<dyn SettingsSource>,
     /// The bound on all logs.
     pub budget: Arc<LogBudget>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What there is of sessions and readers at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Survey {
+    /// Sessions in use.
+    pub sessions: usize,
+    /// Events that the reader furthest behind has yet to read.
+    pub max_lag: u64,
+    /// Readers that are behind the window.
+    pub lagging: usize,
 }
 
 /// All sessions in use and their runs.
@@ -150,6 +164,23 @@ impl RunRegistry {
     /// Runs in progress.
     pub fn running(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// Looks at all sessions in use.
+    pub fn survey(&self) -> Survey {
+        let slots = self.all();
+        let mut survey = Survey {
+            sessions: slots.len(),
+            ..Survey::default()
+        };
+        for slot in slots {
+            let log = slot.lock().log.clone();
+            if let Some((most, lagging)) = log.map(|log| log.lag()) {
+                survey.max_lag = survey.max_lag.max(most);
+                survey.lagging += lagging;
+            }
+        }
+        survey
     }
 
     /// What all logs together keep in memory.

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::places::Places;
 use crate::config::Config;
 use crate::connection::MessageRate;
+use crate::metrics::Metrics;
 use crate::plugin::{self, Catalog, CatalogError};
 use crate::run::{LogBudget, RunHostParts, RunRegistry, RunSettings, SettingsSource, recorder};
 use crate::session::{
@@ -75,6 +76,8 @@ pub struct Host {
     pub registry: Arc<RunRegistry>,
     /// Cancelled when clients are to be sent away.
     pub closing: CancellationToken,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Every connection's task.
     pub connections: TaskTracker,
     /// How many of them each owner has.
@@ -121,7 +124,9 @@ impl Host {
         config: Config,
         store: Arc<dyn SessionStore>,
     ) -> Result<Arc<Self>, HostError> {
+        let metrics = Arc::new(Metrics::default());
         for lost in store.recover().await.map_err(HostError::Recover)? {
+            metrics.run_ended("lost");
             tracing::warn!(session = %lost.session, run = %lost.run, agent = lost.agent, "run lost: the host ended before it did");
         }
         let data = config.storage.path.clone();
@@ -138,6 +143,7 @@ impl Host {
             store: Arc::clone(&store),
             source,
             budget,
+            metrics: Arc::clone(&metrics),
         });
         registry
             .take_up_queues()
@@ -151,6 +157,7 @@ impl Host {
             uploads: UploadFolders::in_data_folder(&data),
             registry,
             closing: CancellationToken::new(),
+            metrics,
             connections: TaskTracker::new(),
             places: Arc::default(),
             rate: Arc::default(),

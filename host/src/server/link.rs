@@ -1,5 +1,6 @@
 //! One WebSocket's frames: reading them, writing them, heartbeats, pings and the close, and how long each may take.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
@@ -12,6 +13,7 @@ use super::pulse::{Due, Pulse};
 use super::wire::Wire;
 use crate::config::Heartbeat;
 use crate::connection::Connection;
+use crate::metrics::Metrics;
 use crate::protocol::CloseCode;
 
 /// How long the other side may take to answer a close.
@@ -25,6 +27,7 @@ pub(super) struct Link {
     pub(super) is_readable: bool,
     pulse: Pulse,
     bounds: Bounds,
+    metrics: Arc<Metrics>,
 }
 
 /// How long a write may take.
@@ -49,6 +52,7 @@ impl Link {
         wire: Wire,
         closing: CancellationToken,
         heartbeat: &Heartbeat,
+        metrics: Arc<Metrics>,
     ) -> Self {
         // A client of this protocol is told why it is let go of.
         wire.judge_elsewhere();
@@ -63,6 +67,7 @@ impl Link {
                 closing,
                 deadline: None,
             },
+            metrics,
         }
     }
 
@@ -104,6 +109,8 @@ impl Link {
             return Ok(());
         }
         let begun = Instant::now();
+        let count = frames.len() as u64;
+        let bytes: usize = frames.iter().map(Bytes::len).sum();
         let writing = async {
             for frame in frames.drain(..) {
                 let text = Utf8Bytes::try_from(frame).map_err(axum::Error::new)?;
@@ -113,6 +120,7 @@ impl Link {
         };
         self.bounds.keep(writing).await?;
         self.last_sent = Instant::now();
+        self.metrics.sent(count, bytes as u64);
         self.pulse.away(begun, self.last_sent);
         Ok(())
     }

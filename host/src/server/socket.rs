@@ -70,7 +70,13 @@ pub(super) async fn upgrade(
         .max_frame_size(limit.saturating_mul(2))
         .max_message_size(limit.saturating_mul(2))
         .on_upgrade(move |socket| async move {
-            let mut link = Link::new(socket, wire, host.closing.clone(), &heartbeat);
+            let mut link = Link::new(
+                socket,
+                wire,
+                host.closing.clone(),
+                &heartbeat,
+                Arc::clone(&host.metrics),
+            );
             let (close, token) = match admitted {
                 Ok((admitted, token)) => {
                     drop(refusing);
@@ -79,6 +85,7 @@ pub(super) async fn upgrade(
                 Err(close) => (Some(close), refusing),
             };
             if let Some(close) = close {
+                host.metrics.closed(close.code());
                 link.close(close).await;
             }
             drop(token);
@@ -175,6 +182,7 @@ async fn converse(
         limits: limits(config),
         hello: hello_limits(config),
         rate: Arc::clone(&host.rate),
+        metrics: Arc::clone(&host.metrics),
     };
     let terms = Terms {
         heartbeat: config.heartbeat.interval,
@@ -199,11 +207,16 @@ async fn converse(
         }
         Err(end) => return end,
     };
+    let _counted = host.metrics.connection(match wish.version {
+        Version::V1 => "1",
+        Version::V2 => "2",
+    });
     let mut leaving: Option<Leaving> = None;
     loop {
         if let Err(end) = link.write(&mut out).await {
             return end;
         }
+        connection.written(link.last_sent.into_std());
         let beat_at = link.last_sent + heartbeat;
         tokio::select! {
             // Each arm can lose the race without losing anything: a frame is taken whole or stays in the
@@ -216,6 +229,7 @@ async fn converse(
                     Heard::Due(Due::Ping) => link.ping().await,
                     Heard::Due(Due::Dead) => {
                         tracing::info!(session = %connection.session().id(), "client dead: it does not answer a ping");
+                        host.metrics.dead();
                         Err(None)
                     }
                 };

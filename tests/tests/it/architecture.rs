@@ -25,6 +25,10 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
+        path: "host/src/metrics.rs",
+        forbidden: &["crate::", "axum::", "tokio::"],
+    },
+    Room {
         path: "host/src/config",
         forbidden: &[
             "crate::cli",

@@ -6,6 +6,7 @@ mod architecture;
 mod client;
 mod events;
 mod http_inside;
+mod metrics;
 mod plugins;
 mod protocol_v1;
 mod symbols;

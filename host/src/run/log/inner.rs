@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::lane::Lane;
-use super::{Closed, LogLimits, RunSpan};
+use super::{Closed, LogCounts, LogLimits, RunSpan};
 use crate::protocol::Version;
 use crate::run::budget::{LogBudget, Share};
 use crate::run::encode;
@@ -30,6 +30,10 @@ pub(in crate::run) struct Inner {
     pub(in crate::run) lanes: [Lane; 2],
     pub(super) slow: bool,
     pub(super) unsaved: Unsaved,
+    /// Deltas folded so far.
+    pub(super) folds: u64,
+    /// What was told of all that.
+    pub(super) counted: LogCounts,
 }
 
 /// Records on their way to the store.
@@ -79,6 +83,11 @@ impl Inner {
             lanes: [Lane::new(last_seq + 1), Lane::new(last_seq + 1)],
             slow: false,
             unsaved: Unsaved::default(),
+            folds: 0,
+            counted: LogCounts {
+                events: last_seq,
+                folds: 0,
+            },
         }
     }
 
@@ -126,6 +135,7 @@ impl Inner {
             && let Some(open) = &mut self.open
             && open.fold(seq, *kind, text, form)
         {
+            self.folds += 1;
             self.open_bytes += text.len() + size_of::<u32>();
         } else {
             self.close_open();

@@ -72,6 +72,16 @@ impl Lane {
         }
     }
 
+    /// By how many events the furthest reader is behind position `last`, and how many are behind the window.
+    pub(super) fn lag(&self, last: u64) -> (u64, usize) {
+        let readers = self.readers.iter().flatten();
+        let first = self.window.first();
+        readers.fold((0, 0), |(most, lagging), reader| {
+            let behind = (last + 1).saturating_sub(reader.next);
+            (most.max(behind), lagging + usize::from(reader.next < first))
+        })
+    }
+
     /// Notes where a reader is now.
     pub(super) fn moved(&mut self, slot: usize, next: u64, place: u64) {
         if let Some(reader) = self.readers.get_mut(slot) {

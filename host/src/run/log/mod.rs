@@ -13,17 +13,20 @@ mod lane;
 mod restore;
 #[cfg(test)]
 mod resume_tests;
+mod sampling;
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 pub(super) use self::inner::Inner;
 use self::inner::Unsaved;
+use self::sampling::Sampling;
 use super::budget::LogBudget;
 use super::record::{Form, Incoming, Record};
 use crate::protocol::hello::Kept;
@@ -80,6 +83,16 @@ pub struct EventLog {
     last_seq: AtomicU64,
     wake: Notify,
     paced: Notify,
+    sampling: Sampling,
+}
+
+/// What a log has taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogCounts {
+    /// Events.
+    pub events: u64,
+    /// Those of them that were folded into the record before them.
+    pub folds: u64,
 }
 
 /// What a run has to save.
@@ -104,6 +117,7 @@ impl EventLog {
             last_seq: AtomicU64::new(last_seq),
             wake: Notify::new(),
             paced: Notify::new(),
+            sampling: Sampling::new(),
         }
     }
 
@@ -177,6 +191,7 @@ impl EventLog {
             return Appended::Over;
         }
         inner.push(event, form);
+        self.sampling.appended(inner.last_seq);
         let slow = inner.is_slow();
         inner.slow = slow;
         self.publish(inner);
@@ -269,6 +284,34 @@ impl EventLog {
             lane.trim(next);
         }
         inner.settle();
+    }
+
+    /// What came since the last call.
+    pub fn take_counts(&self) -> LogCounts {
+        let mut inner = self.lock();
+        let now = LogCounts {
+            events: inner.last_seq,
+            folds: inner.folds,
+        };
+        let before = std::mem::replace(&mut inner.counted, now);
+        LogCounts {
+            events: now.events - before.events,
+            folds: now.folds - before.folds,
+        }
+    }
+
+    /// By how many events its furthest reader is behind, and how many read from the records because of that.
+    pub fn lag(&self) -> (u64, usize) {
+        let inner = self.lock();
+        let lags = inner.lanes.iter().map(|lane| lane.lag(inner.last_seq));
+        lags.fold((0, 0), |(most, lagging), (its, those)| {
+            (most.max(its), lagging + those)
+        })
+    }
+
+    /// A reader has written the events from `from` up to `next`; answers how long a sampled one of them took.
+    pub(super) fn written(&self, from: u64, next: u64, now: Instant) -> Option<Duration> {
+        self.sampling.written(from, next, now)
     }
 
     fn publish(&self, inner: MutexGuard<'_, Inner>) {

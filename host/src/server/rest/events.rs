@@ -20,6 +20,7 @@ use super::Endpoint;
 use super::gate::{Client, SessionPath};
 use super::query::Params;
 use crate::connection::events::{EventFeed, farewell};
+use crate::metrics::Lasting;
 use crate::protocol::hello::Asked;
 use crate::protocol::{ErrorCode, errors};
 use crate::run::SessionHandle;
@@ -123,6 +124,7 @@ async fn watch(
         last_sent: Instant::now(),
         out,
         end: None,
+        _counted: host.metrics.connection("events"),
         _place: place,
         _token: token,
     };
@@ -163,6 +165,7 @@ struct Watching {
     /// The stream counts as a connection.
     _token: TaskTrackerToken,
     _place: Place,
+    _counted: Lasting,
 }
 
 /// Why the host ends a stream.
@@ -185,6 +188,9 @@ impl Watching {
             }
         }
         self.last_sent = Instant::now();
+        let (metrics, counts) = (&self.host.metrics, self.feed.take_counts());
+        metrics.read(counts.events, counts.folded_frames);
+        metrics.sent(1, self.out.len() as u64);
         Some((Ok(self.out.split().freeze()), self))
     }
 

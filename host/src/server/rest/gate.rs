@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::faults::session_not_found;
+use super::metrics;
 use crate::server::Host;
 use crate::server::openapi::changes;
 use crate::server::problem::{Problem, ProblemKind};
@@ -26,6 +27,9 @@ pub(super) async fn admit(
     if changes(request.method()) && !origin::is_allowed(config, request.headers()) {
         let detail = "pages of this origin may not use the host; its operator can list it in `server.origins`";
         return Problem::new(ProblemKind::OriginNotAllowed, detail).into_response();
+    }
+    if config.metrics.public && request.uri().path() == metrics::PATH {
+        return next.run(request).await;
     }
     match auth::authenticate(&config.auth, request.headers()) {
         Ok(owner) => request.extensions_mut().insert(Client(owner)),

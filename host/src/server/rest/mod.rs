@@ -3,7 +3,7 @@
 //! In reading order:
 //!
 //! - `sessions`, `messages`, `events`, `runs`, `stop`, `files`: what belongs to a session;
-//! - `catalogue`: agents, tools, plugins; `health`; `published`: schemas and other documents;
+//! - `catalogue`: agents, tools, plugins; `health`, `metrics`; `published`: schemas and other documents;
 //! - `gate`: who may; `body`, `query`: what a request carries; `upload`, `paced`, `file_name`: receiving files;
 //! - `faults`: what each fault is to a client.
 //!
@@ -19,6 +19,7 @@ mod files;
 mod gate;
 mod health;
 mod messages;
+mod metrics;
 mod paced;
 mod published;
 mod query;
@@ -83,6 +84,7 @@ fn endpoints() -> Vec<Endpoint> {
         files::endpoints(),
         catalogue::endpoints(),
         health::endpoints(),
+        metrics::endpoints(),
         published::endpoints(),
     ]
     .into_iter()
