@@ -11,3 +11,4 @@ pub mod protocol;
 pub mod run;
 pub mod server;
 pub mod session;
+pub mod spans;

@@ -6,3 +6,4 @@ mod chat;
 mod cli;
 mod process;
 mod signals;
+mod telemetry;

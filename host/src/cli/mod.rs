@@ -5,6 +5,7 @@
 
 mod chat;
 mod check;
+mod otlp;
 mod output;
 mod plugin;
 mod schema;

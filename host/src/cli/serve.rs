@@ -12,11 +12,12 @@ use crate::server::{self, Host};
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let config = args.load()?;
-    telemetry::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    let telemetry = telemetry::start(&config, runtime.handle())?;
     let served = runtime.block_on(serve(config, &args.files()));
+    telemetry.end();
     // A plugin's thread that never ends must not keep the process, however it ended.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served.map(|()| ExitCode::SUCCESS)

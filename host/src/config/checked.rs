@@ -31,6 +31,8 @@ pub struct Config {
     pub log: Log,
     /// What the host counts of itself.
     pub metrics: Metrics,
+    /// What the host tells an OpenTelemetry collector.
+    pub telemetry: Telemetry,
     /// Where plugin libraries are found, and which ones there are.
     pub plugins: Plugins,
     /// The agents by name; at least one.
@@ -177,6 +179,13 @@ pub enum LogFormat {
 pub struct Metrics {
     /// Whether they may be read without a token.
     pub public: bool,
+}
+
+/// `[telemetry]`
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// Where spans are sent by OTLP; `None` for nowhere.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// `[plugins]`

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::checked::{
-    Auth, Config, Heartbeat, Limits, Log, LogFormat, Metrics, Server, Stop, Storage, Token,
+    Auth, Config, Heartbeat, Limits, Log, LogFormat, Metrics, Server, Stop, Storage, Telemetry,
+    Token,
 };
 use super::fault::Fault;
 use super::located::Located;
@@ -59,6 +60,9 @@ impl<'a> Lowering<'a> {
             log: self.log(&raw.log),
             metrics: Metrics {
                 public: raw.metrics.public,
+            },
+            telemetry: Telemetry {
+                otlp_endpoint: raw.telemetry.otlp_endpoint.clone(),
             },
             plugins: self.plugins(&raw.plugins),
             agents: self.agents(&raw.agents),

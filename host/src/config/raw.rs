@@ -43,6 +43,8 @@ pub(crate) struct Raw {
     pub(crate) log: Log,
     /// What the host counts of itself.
     pub(crate) metrics: Metrics,
+    /// What the host tells an OpenTelemetry collector.
+    pub(crate) telemetry: Telemetry,
     /// Where plugin libraries are found, and which ones there are.
     pub(crate) plugins: Plugins,
     /// The agents that clients can talk to, by name. When no file defines one, the host
@@ -301,6 +303,22 @@ impl Default for Log {
             format: LogFormat::Text,
         }
     }
+}
+
+/// What the host tells an OpenTelemetry collector.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Telemetry {
+    /// Where spans of runs and tool calls are sent, by OTLP over HTTP without TLS; left out,
+    /// nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "String",
+        title = "an http:// address",
+        regex(pattern = r"^http://[^\s/?#]+(/[^\s?#]*)?$"),
+        example = &"http://127.0.0.1:4318/v1/traces"
+    )]
+    pub(crate) otlp_endpoint: Option<String>,
 }
 
 /// What the host counts of itself.

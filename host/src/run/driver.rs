@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::{Notify, oneshot};
+use tracing::{Instrument, Span};
 
 use super::control::RunControl;
 use super::cursor::Cursor;
@@ -23,11 +24,12 @@ use super::slot::Phase;
 use super::supervise::{Levers, Supervised, supervise};
 use super::{RunSettings, params};
 use crate::metrics::PluginFailure;
-use crate::plugin::{Agent, Catalog, RunHandle};
+use crate::plugin::{Agent, Catalog, RunEnd, RunHandle};
 use crate::protocol::{ErrorCode, RunEvent, errors};
 use crate::session::{
     BeginRun, BegunRun, MessageKey, NewUserTurn, Numbering, Session, SessionStore, StoreError,
 };
+use crate::spans;
 
 /// A run to be made.
 pub(super) struct Order {
@@ -53,10 +55,16 @@ pub(super) async fn drive(
     order: Order,
     started: oneshot::Sender<Result<Option<Cursor>, StartError>>,
 ) {
+    // In every line that is logged about the run, whatever the filter leaves of the others.
+    let about = tracing::error_span!("run", session = %order.about.id, run = %order.control.id, agent = order.agent.name());
+    let ids = (order.about.id.to_string(), order.control.id.to_string());
+    let span = about.in_scope(|| spans::invoke_agent(order.agent.name(), &ids.0, &ids.1));
     let session = order.session.clone();
     let metrics = Arc::clone(&session.registry.parts.metrics);
     if AssertUnwindSafe(run(order, started))
         .catch_unwind()
+        .instrument(span)
+        .instrument(about)
         .await
         .is_err()
     {
@@ -232,6 +240,11 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
     };
     let ending = match supervised {
         Supervised::Ended(end) => {
+            if let RunEnd::Finished(outcome) | RunEnd::Stopped(outcome) = &end
+                && outcome.token_count > 0
+            {
+                Span::current().record("gen_ai.usage.output_tokens", outcome.token_count);
+            }
             let ending = Ending::of(end, order.settings.history_bytes);
             if ending.is_unforeseen() {
                 failed(PluginFailure::Agent);
@@ -324,6 +337,11 @@ async fn finish(
     if order.control.fault().is_some() {
         metrics.plugin_failed(PluginFailure::Mapper, order.agent.name());
     }
+    let error = match &last {
+        RunEvent::Error(failure) => Some(failure.code.as_str()),
+        _ => None,
+    };
+    spans::ended(&Span::current(), status_of(&last), error);
     // Before clients can see the end.
     metrics.run_ended(status_of(&last));
     let last = std::iter::once(last).chain(after);

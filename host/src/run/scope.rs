@@ -9,6 +9,7 @@ use plugin_api::abi::import::{Answer, ServiceFailure, Sink};
 use plugin_api::{EventRef, ServiceErrorCode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::items::Items;
 use super::services::RunServices;
@@ -30,6 +31,8 @@ pub(super) struct Scope {
     /// Cancelled when the agent's part is over.
     over: CancellationToken,
     requests: Mutex<HashMap<u64, CancellationToken>>,
+    /// What its requests are part of.
+    span: Span,
 }
 
 impl fmt::Debug for Scope {
@@ -80,6 +83,7 @@ impl Scope {
             sub,
             over,
             requests: Mutex::default(),
+            span: Span::current(),
         })
     }
 
@@ -159,7 +163,9 @@ impl RunHost for Scope {
             };
             items.serve(work).await;
         };
-        self.services.tasks.spawn_on(serve, &self.services.runtime);
+        self.services
+            .tasks
+            .spawn_on(serve.instrument(self.span.clone()), &self.services.runtime);
     }
 
     fn cancel(&self, id: u64) {

@@ -8,6 +8,7 @@ use plugin_api::wire::service;
 use plugin_api::{Event, EventRef, ServiceErrorCode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::ending::too_large;
 use super::items::ItemQueue;
@@ -17,6 +18,7 @@ use super::scope::Scope;
 use super::services::{Answer, store_failed, write};
 use super::supervise::{Levers, Supervised, supervise};
 use crate::plugin::RunEnd;
+use crate::spans;
 
 /// The most text of a subagent that is kept as its answer, in bytes.
 const MAX_TEXT: usize = 16 * 1024 * 1024;
@@ -75,6 +77,24 @@ impl Subagent {
 
 /// Runs an agent for another. It is stopped with its caller, and when its caller no longer waits.
 pub(super) async fn run(
+    caller: &Arc<Scope>,
+    call: service::AgentsRun,
+    items: &Arc<ItemQueue>,
+    cancel: &CancellationToken,
+) -> Answer {
+    let services = caller.services();
+    let session = services.session.id.to_string();
+    let span = spans::invoke_agent(&call.agent, &session, &services.live.control.id.to_string());
+    let answer = run_in_span(caller, call, items, cancel)
+        .instrument(span.clone())
+        .await;
+    if answer.is_err() {
+        spans::failed(&span, "subagent");
+    }
+    answer
+}
+
+async fn run_in_span(
     caller: &Arc<Scope>,
     call: service::AgentsRun,
     items: &Arc<ItemQueue>,

@@ -7,6 +7,7 @@ use plugin_api::abi::import::ServiceFailure;
 use plugin_api::wire::{self, ToolOutputData, service};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::items::ItemQueue;
@@ -14,6 +15,7 @@ use super::scope::Scope;
 use super::services::{Answer, write};
 use crate::plugin::ToolRequest;
 use crate::protocol::{Json, RunEvent, ToolCall, ToolStarted};
+use crate::spans;
 
 /// The tools that the agent may call.
 pub(super) fn list(scope: &Scope) -> Answer {
@@ -60,11 +62,17 @@ pub(super) async fn call(
         run_id: &run_id,
         session_id: &session_id,
     };
+    let span = spans::execute_tool(&call.tool, &call_id);
     let progress = |item: &str| items.push(item.to_owned());
     let output = services
         .catalog
         .call_tool(scope.agent(), request, progress, cancel)
+        .instrument(span.clone())
         .await;
+    if !output.success {
+        spans::failed(&span, "tool_error");
+    }
+    drop(span);
     let (result, metadata) = shown(&output, room);
     let ended = RunEvent::ToolCall(ToolCall {
         call_id,

@@ -263,7 +263,7 @@ fn variables_and_flags_are_named_in_faults() {
       environment variable ROUNDHOUSE_LOG: log: is a text; expected a table
       environment variable ROUNDHOUSE_SERVER__LISTEM: server.listem: unknown key; did you mean `listen`?
       environment variable ROUNDHOUSE_SERVER__MAX_CONNECTIONS: server.max_connections: is a text; expected a whole number from 1 to 1000000
-      environment variable ROUNDHOUSE_TYPO: typo: unknown key; known keys here: server, limits, heartbeat, stop, storage, auth, log, metrics, plugins, agents, tools, default_agent, mappers
+      environment variable ROUNDHOUSE_TYPO: typo: unknown key; known keys here: server, limits, heartbeat, stop, storage, auth, log, metrics, telemetry, plugins, agents, tools, default_agent, mappers
       flag --listen: server.listen: is not an address to listen on; expected an IP address and a port, such as "127.0.0.1:8080" or "[::1]:8080"
     "#);
     let faults = Loader::empty()
