@@ -136,9 +136,11 @@ impl Cursor {
             let cursor = Self::join(log, &mut inner, Version::V2, None);
             (kept, verdict, running, records, cursor)
         };
+        // Behind the run's start, which stays, the middle may be gone, or all there is.
         let complete = records
             .windows(2)
-            .all(|pair| pair[0].seq + 1 == pair[1].seq_from);
+            .all(|pair| pair[0].seq + 1 == pair[1].seq_from)
+            && records.last().is_none_or(|last| last.seq == kept.last_seq);
         let replay = records
             .iter()
             .map(|record| {

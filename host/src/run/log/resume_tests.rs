@@ -177,7 +177,11 @@ struct Stage {
 
 impl Stage {
     fn new(limits: LogLimits) -> Self {
-        let budget = Arc::new(LogBudget::new(usize::MAX));
+        Self::with_budget(limits, usize::MAX)
+    }
+
+    fn with_budget(limits: LogLimits, bytes: usize) -> Self {
+        let budget = Arc::new(LogBudget::new(bytes));
         let log = Arc::new(EventLog::new(limits, budget, Epoch::new("e"), 0));
         let witness_cursor = Cursor::resume(&log, &Asked::Nothing).cursor;
         Self {
@@ -354,4 +358,28 @@ fn a_cursor_that_cannot_be_used_is_told_why_and_gets_the_latest_run() {
     let trimmed = Cursor::resume(&stage.log, &Asked::After(Epoch::new("e"), 1));
     assert_eq!(trimmed.verdict.reason, Some(Reason::Trimmed));
     assert_eq!(trimmed.verdict.mode, Mode::None);
+}
+
+#[test]
+fn a_run_of_which_only_the_start_is_left_is_not_complete() {
+    let limits = LogLimits {
+        records: 500,
+        record_bytes: usize::MAX,
+        window_bytes: 1 << 20,
+        history_bytes: 0,
+    };
+    let mut stage = Stage::with_budget(limits, 100_000);
+    stage.begin();
+    // Over the budget, which gives up all that it can once the event was sent.
+    stage.emit(Incoming::Delta(Delta::Stream, &"x".repeat(200_000)));
+    stage.end(false);
+    stage.log.trim();
+    let resumed = Cursor::resume(&stage.log, &Asked::Malformed);
+    assert_eq!(resumed.verdict.mode, Mode::Full);
+    let last = resumed.replay.last().map(|(seq, _)| *seq);
+    assert_eq!(
+        resumed.complete,
+        last == Some(resumed.kept.last_seq) && resumed.replay.len() == 3
+    );
+    assert!(!resumed.complete, "{:?}", frames(&resumed));
 }
