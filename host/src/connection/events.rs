@@ -75,7 +75,7 @@ impl EventFeed {
 
     /// Appends what says that the stream is alive.
     pub fn heartbeat(&self, out: &mut BytesMut) {
-        let last_seq = Some(self.cursor.last_seq());
+        let last_seq = Some(self.cursor.position());
         append(out, None, &ServerMessage::Heartbeat { last_seq }.frame());
     }
 }

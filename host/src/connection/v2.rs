@@ -159,9 +159,10 @@ impl Conversation {
         self.cursor.written(now)
     }
 
-    /// The frame that says that the connection is alive.
+    /// The frame that says that the connection is alive, and up to where the client has been sent everything. An event
+    /// that is there and still to be sent is not announced: the client would take it for one that it has lost.
     pub(super) fn heartbeat(&self) -> Bytes {
-        let last_seq = Some(self.cursor.last_seq());
+        let last_seq = Some(self.cursor.position());
         ServerMessage::Heartbeat { last_seq }.frame()
     }
 }

@@ -218,7 +218,7 @@ pub enum ServerMessage<'a> {
     /// Nothing else was sent for the heartbeat's interval. Never inside a replay.
     #[schemars(extend("examples" = [{"type": "heartbeat"}, {"type": "heartbeat", "last_seq": 42}]))]
     Heartbeat {
-        /// Version 2: the position of the session's latest event. A client that has not got it yet has lost something.
+        /// Version 2: the position of the last event that the client was sent. One that has not got it has lost something.
         #[serde(skip_serializing_if = "Option::is_none")]
         last_seq: Option<u64>,
     },

@@ -185,9 +185,9 @@ impl Cursor {
         self.span.as_ref().map_or(u64::MAX, |span| span.end())
     }
 
-    /// Position of the session's latest event.
-    pub fn last_seq(&self) -> u64 {
-        self.log.last_seq()
+    /// Position of the last event that it has handed out, or began behind.
+    pub fn position(&self) -> u64 {
+        self.next - 1
     }
 
     /// Appends the frames that are ready to `out`.
