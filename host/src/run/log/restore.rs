@@ -1,6 +1,8 @@
 //! Filling an empty log with a run that was stored, so that a client that comes back after its log was given up, or
 //! after the host was started again, gets what it missed.
 
+use std::sync::Arc;
+
 use super::EventLog;
 use crate::protocol::{ErrorCode, Position, RunEvent, RunFailure, StreamEnd, read_stored};
 use crate::run::record::{Form, Record};
@@ -17,6 +19,18 @@ impl EventLog {
             return;
         }
         inner.latest = run.first_seq;
+        let mut records = records.into_iter().peekable();
+        if let Some(start) = records.next() {
+            // Kept apart when there is a gap behind it: from a log's first record on there is none.
+            if records
+                .peek()
+                .is_some_and(|next| next.seq_from > start.seq + 1)
+            {
+                inner.pinned = Some(Arc::new(start));
+            } else {
+                inner.restore(start);
+            }
+        }
         for record in records {
             inner.restore(record);
         }
