@@ -64,6 +64,9 @@ async fn prepare(queued: &Queued) -> Result<Option<Prepared>, StoreError> {
     let Some(turn) = parts.store.queued(queued.waiting.run).await? else {
         return Ok(None);
     };
+    // After a restart its clients come back to where they were, which is before this run.
+    let numbering = queued.session.numbering().await?;
+    queued.session.restore(&numbering).await?;
     let catalog = parts.source.catalog();
     let agent = match agent_of(&catalog, &about) {
         Ok(agent) => Arc::clone(agent),

@@ -55,11 +55,11 @@ impl SessionHandle {
     }
 
     /// Reads the latest run's events back from the store, if none are in memory.
-    async fn restore(&self, numbering: &Numbering) -> Result<(), StoreError> {
+    pub(super) async fn restore(&self, numbering: &Numbering) -> Result<(), StoreError> {
         let blank = || -> Option<Arc<EventLog>> {
             let mut state = self.state();
             let log = self.log(&mut state, numbering);
-            (state.is_idle() && log.is_blank()).then_some(log)
+            log.is_blank().then_some(log)
         };
         if blank().is_none() {
             return Ok(());
