@@ -113,20 +113,26 @@ async fn begin(
     order: &Order,
 ) -> Result<(BegunRun, Arc<EventLog>, Arc<RunSpan>, Option<Cursor>), StoreError> {
     let numbering = order.session.numbering().await?;
+    let started_at_ms = unix_ms();
     let begun = store(order)
         .begin_run(BeginRun {
             session: order.about.id,
             run: order.control.id,
             agent: order.agent.name().to_owned(),
-            started_at_ms: unix_ms(),
+            started_at_ms,
             epoch: numbering.epoch.clone(),
             first_seq: numbering.last_seq + 1,
             turn: order.turn.clone(),
             message: order.key.clone(),
         })
         .await?;
-    let (log, span, cursor) =
-        begin_events(&order.session, &order.control, &numbering, order.watched);
+    let (log, span, cursor) = begin_events(
+        &order.session,
+        &order.control,
+        &numbering,
+        started_at_ms,
+        order.watched,
+    );
     Ok((begun, log, span, cursor))
 }
 
@@ -150,14 +156,16 @@ async fn make_live(order: &Order, log: Arc<EventLog>, span: Arc<RunSpan>) -> Arc
     Arc::new(LiveRun::new(control, log, span, settings, mappers))
 }
 
-/// Begins the run's events, and with them the run for everybody else.
+/// Begins the run's events, and with them the run for everybody else. `ts` is what was saved as the run's begin, so that
+/// its `stream_start` is the same when it is read back.
 pub(super) fn begin_events(
     session: &SessionHandle,
     control: &Arc<RunControl>,
     numbering: &Numbering,
+    ts: u64,
     watched: bool,
 ) -> (Arc<EventLog>, Arc<RunSpan>, Option<Cursor>) {
-    let (run_id, ts) = (control.id, unix_ms());
+    let run_id = control.id;
     let mut state = session.state();
     let log = session.log(&mut state, numbering);
     let (span, cursor) = if watched {

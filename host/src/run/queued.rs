@@ -108,7 +108,7 @@ async fn refuse(queued: &Queued, turn: NewUserTurn, agent: String) -> Result<(),
             message: None,
         })
         .await?;
-    let (log, span, _) = driver::begin_events(session, &queued.control, &numbering, false);
+    let (log, span, _) = driver::begin_events(session, &queued.control, &numbering, now, false);
     let text = format!("Agent `{agent}` is not configured.");
     let ending = Ending::failed(ErrorCode::AgentUnavailable, text);
     let numbers = numbers(queued.control.id, now);
