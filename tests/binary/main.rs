@@ -4,6 +4,7 @@
 
 mod chat;
 mod cli;
+mod killed;
 mod process;
 mod signals;
 mod telemetry;

@@ -22,7 +22,7 @@ component = "scripted/scripted"
 "#;
 
 /// A folder with a configuration that serves `scripted`.
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("config")).unwrap();
     std::fs::write(folder.path().join("config/roundhouse.toml"), CONFIG).unwrap();
@@ -30,7 +30,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 /// A host in a folder, and its HTTP side.
-fn serve(folder: &Path) -> (Serving, Rest) {
+pub(crate) fn serve(folder: &Path) -> (Serving, Rest) {
     let serving = Serving::start(folder, &[]);
     let rest = Rest::of(serving.address.parse().unwrap());
     (serving, rest)
@@ -49,7 +49,7 @@ async fn idle(serving: &Serving, session: SessionId) -> Client {
 }
 
 /// Waits for the process to end; answers its exit code.
-async fn exit_code(mut serving: Serving) -> Option<i32> {
+pub(crate) async fn exit_code(mut serving: Serving) -> Option<i32> {
     let ended = tokio::task::spawn_blocking(move || serving.ended().code());
     ended.await.unwrap()
 }

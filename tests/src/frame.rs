@@ -69,7 +69,19 @@ impl Frame {
             .flatten()
     }
 
-    /// Whether it ends a run when it comes inside one.
+    /// Its position in version 2; `None` when it is no event.
+    #[must_use]
+    pub fn seq(&self) -> Option<u64> {
+        self.value.get("seq").and_then(Value::as_u64)
+    }
+
+    /// The text of a field; empty when there is none.
+    #[must_use]
+    pub fn text_at(&self, key: &str) -> &str {
+        self.value[key].as_str().unwrap_or_default()
+    }
+
+    /// Whether it ends a run when it comes inside one of version 1.
     #[must_use]
     pub fn ends_run(&self) -> bool {
         match self.kind() {
@@ -108,6 +120,21 @@ pub fn fold_values(messages: impl IntoIterator<Item = Value>) -> Vec<Value> {
         }
     }
     folded
+}
+
+/// The events of a version 2 connection, folded and without their positions: what clients that were at different
+/// places at different times have in common.
+#[must_use]
+pub fn events<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Vec<Value> {
+    let events = frames.into_iter().filter(|frame| frame.seq().is_some());
+    fold_values(events.map(|frame| {
+        let mut value = frame.value().clone();
+        if let Some(fields) = value.as_object_mut() {
+            fields.shift_remove("seq");
+            fields.shift_remove("seq_from");
+        }
+        value
+    }))
 }
 
 /// All `stream_delta`s together.

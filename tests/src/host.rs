@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::client::{Client, Connect};
+use crate::client::{Client, Connect, Greeting};
+use crate::positions::Position;
 use crate::rest::{Answer, Rest};
 use crate::wait::{soon, until};
 
@@ -212,6 +213,41 @@ impl TestHost {
         let mut client = self.connect(session).await;
         client.expect_kind("session_sync").await;
         client
+    }
+
+    /// A version 2 client of this session, and what it was greeted with.
+    pub async fn join(&self, session: SessionId) -> (Client, Greeting) {
+        self.connect_to(session).v2().greeted().await
+    }
+
+    /// A version 2 client that goes on in this session, and what it was greeted with.
+    pub async fn resume(&self, session: SessionId, position: &Position) -> (Client, Greeting) {
+        self.connect_to(session).after(position).greeted().await
+    }
+
+    /// A version 2 client of this session.
+    pub async fn v2(&self, session: SessionId) -> Client {
+        self.join(session).await.0
+    }
+
+    /// The position up to which the history over HTTP is complete.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read.
+    pub async fn history_position(&self, session: SessionId) -> Position {
+        let answer = self
+            .rest
+            .get(&format!("/sessions/{session}/messages"))
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        match (
+            answer.body["epoch"].as_str(),
+            answer.body["last_seq"].as_u64(),
+        ) {
+            (Some(epoch), Some(seq)) => Position::new(epoch, seq),
+            _ => panic!("no position: {}", answer.body),
+        }
     }
 
     /// A client of a new session with the default agent.

@@ -3,7 +3,7 @@
 //! - [`host`]: [`TestHost`], the host in this process on a port of its own
 //! - [`client`]: [`Client`], a WebSocket client that checks every frame it sends and gets
 //! - [`frame`]: a frame, and what frames add up to
-//! - [`order`]: the order in which frames may come, checked in every test
+//! - [`order`], [`positions`]: the order in which frames may come, in version 1 and 2, checked in every test
 //! - [`schema`]: the published schemas
 //! - [`mod@script`]: messages for the agent `scripted`
 //! - [`proxy`]: [`Proxy`], a bad network
@@ -16,6 +16,7 @@ pub mod client;
 pub mod frame;
 pub mod host;
 pub mod order;
+pub mod positions;
 pub mod proxy;
 pub mod puppet;
 pub mod rest;
@@ -24,9 +25,10 @@ pub mod script;
 pub mod sse;
 pub mod wait;
 
-pub use client::{Client, Close};
-pub use frame::{Frame, fold, text_of};
+pub use client::{Client, Close, Greeting};
+pub use frame::{Frame, events, fold, text_of};
 pub use host::TestHost;
+pub use positions::Position;
 pub use proxy::Proxy;
 pub use puppet::{Puppet, Strings};
 pub use rest::{Answer, Rest};

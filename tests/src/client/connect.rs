@@ -11,8 +11,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderName;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::Client;
+use super::{Client, Watch};
 use crate::order::Order;
+use crate::positions::{Asked, Position, Positions};
 use crate::wait::PATIENCE;
 
 /// How a client connects.
@@ -22,6 +23,7 @@ pub struct Connect {
     path: String,
     headers: Vec<(String, String)>,
     receive_buffer: Option<u32>,
+    asked: Option<Asked>,
 }
 
 impl Connect {
@@ -39,7 +41,29 @@ impl Connect {
             path: path.to_owned(),
             headers: Vec::new(),
             receive_buffer: None,
+            asked: None,
         }
+    }
+
+    /// In version 2.
+    #[must_use]
+    pub fn v2(self) -> Self {
+        self.query("v=2", Asked::Nothing)
+    }
+
+    /// In version 2, from this position on.
+    #[must_use]
+    pub fn after(self, position: &Position) -> Self {
+        let query = format!("v=2&epoch={}&after={}", position.epoch, position.seq);
+        self.query(&query, Asked::After(position.clone()))
+    }
+
+    /// With this query, which the host takes for version 2.
+    #[must_use]
+    pub fn query(mut self, query: &str, asked: Asked) -> Self {
+        self.path = format!("{}?{query}", self.path);
+        self.asked = Some(asked);
+        self
     }
 
     /// With a header.
@@ -96,7 +120,10 @@ impl Connect {
         Ok(Client {
             socket,
             protocol,
-            order: Order::default(),
+            watch: match self.asked {
+                None => Watch::V1(Order::default()),
+                Some(asked) => Watch::V2(Positions::new(asked)),
+            },
             transcript: VecDeque::new(),
             early: VecDeque::new(),
             is_closed: false,

@@ -5,6 +5,7 @@ mod close;
 mod connect;
 mod expect;
 mod receive;
+mod resume;
 mod runs;
 mod send;
 
@@ -17,8 +18,10 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 pub use self::close::Close;
 pub use self::connect::Connect;
+pub use self::resume::Greeting;
 use crate::frame::Frame;
 use crate::order::Order;
+use crate::positions::Positions;
 
 /// Lines of a transcript that are kept.
 const TRANSCRIPT_LINES: usize = 400;
@@ -26,11 +29,17 @@ const TRANSCRIPT_LINES: usize = 400;
 /// Characters of a frame that a transcript shows.
 const TRANSCRIPT_WIDTH: usize = 240;
 
+/// What a connection may get depends on the version that it speaks.
+enum Watch {
+    V1(Order),
+    V2(Positions),
+}
+
 /// See the module.
 pub struct Client {
     socket: WebSocketStream<TcpStream>,
     protocol: Option<HeaderValue>,
-    order: Order,
+    watch: Watch,
     transcript: VecDeque<String>,
     /// Frames that came while something else was waited for.
     early: VecDeque<Frame>,

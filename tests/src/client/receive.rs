@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Client, Close};
+use super::{Client, Close, Watch};
 use crate::frame::Frame;
 use crate::schema;
 use crate::wait::PATIENCE;
@@ -84,8 +84,19 @@ impl Client {
         if !faults.is_empty() {
             self.fail(&format!("against the schema: {faults:?}"));
         }
-        if let Err(fault) = self.order.next(&frame) {
+        let followed = match &mut self.watch {
+            Watch::V1(order) => order.next(&frame),
+            Watch::V2(positions) => positions.next(&frame),
+        };
+        if let Err(fault) = followed {
             self.fail(&format!("out of order: {fault}"));
+        }
+        // What version 1 has is in version 2 as it was, with fields added.
+        if !matches!(frame.kind(), "message_ack" | "stop_ack") {
+            let faults = schema::frozen_faults(frame.value());
+            if !faults.is_empty() {
+                self.fail(&format!("against version 1's schema: {faults:?}"));
+            }
         }
         frame
     }

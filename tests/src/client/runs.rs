@@ -1,9 +1,18 @@
 //! Whole runs and replays.
 
-use super::Client;
+use super::{Client, Watch};
 use crate::frame::Frame;
 
 impl Client {
+    /// Whether the frame is its run's last one.
+    #[must_use]
+    pub fn ends_run(&self, frame: &Frame) -> bool {
+        match self.watch {
+            Watch::V1(_) => frame.ends_run(),
+            Watch::V2(_) => frame.kind() == "stream_end",
+        }
+    }
+
     /// What comes up to a run's last frame, that included.
     ///
     /// # Panics
@@ -13,7 +22,7 @@ impl Client {
         let mut frames = Vec::new();
         loop {
             let frame = self.next().await;
-            let was_last = frame.ends_run();
+            let was_last = self.ends_run(&frame);
             frames.push(frame);
             if was_last {
                 return frames;

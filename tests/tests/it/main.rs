@@ -9,4 +9,5 @@ mod http_inside;
 mod metrics;
 mod plugins;
 mod protocol_v1;
+mod protocol_v2;
 mod symbols;

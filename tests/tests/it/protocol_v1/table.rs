@@ -28,14 +28,22 @@ fn tests_in(file: &Path) -> Vec<String> {
 #[test]
 fn it_is_complete() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut tests: BTreeSet<String> = tests_in(&folder.join("binary/signals.rs"))
-        .into_iter()
-        .collect();
-    for entry in std::fs::read_dir(folder.join("tests/it/protocol_v1")).unwrap() {
-        tests.extend(tests_in(&entry.unwrap().path()));
+    let mut tests = BTreeSet::new();
+    let mut add = |file: &Path| {
+        for test in tests_in(file) {
+            // A name tells which of the folders it is in.
+            assert!(tests.insert(test.clone()), "{test} is there twice");
+        }
+    };
+    add(&folder.join("binary/signals.rs"));
+    add(&folder.join("binary/killed.rs"));
+    for suite in ["tests/it/protocol_v1", "tests/it/protocol_v2"] {
+        for entry in std::fs::read_dir(folder.join(suite)).unwrap() {
+            add(&entry.unwrap().path());
+        }
     }
     tests.remove("table::it_is_complete");
-    assert!(tests.len() > 100, "{}", tests.len());
+    assert!(tests.len() > 170, "{}", tests.len());
 
     let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
     let named: BTreeSet<String> = readme
