@@ -22,7 +22,7 @@ use crate::guard::ImageLimits;
 use crate::metrics::Metrics;
 use crate::protocol::Version;
 use crate::protocol::hello::{Asked, HelloLimits};
-use crate::run::{SessionHandle, Trimmed};
+use crate::run::{Replay, SessionHandle, Trimmed};
 use crate::session::{Owner, SessionStore, StoreError};
 
 /// The limits that a connection keeps.
@@ -92,7 +92,7 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// Begins a conversation; `out` gets what the client is greeted with.
+    /// Begins a conversation; `out` gets what the client is greeted with, and what it missed is pumped.
     ///
     /// Cancel safe.
     ///
@@ -124,6 +124,14 @@ impl Connection {
         &self.desk().session
     }
 
+    /// Whether [`Connection::pump`] has something to do.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::V1(conversation) => conversation.is_ready(),
+            Self::V2(conversation) => conversation.is_ready(),
+        }
+    }
+
     /// Waits until [`Connection::pump`] has something to do. Cancel safe.
     pub async fn ready(&self) {
         match self {
@@ -142,14 +150,14 @@ impl Connection {
         }
     }
 
-    /// Appends the events that are ready to `out`. Answers whether there is more to do at once. Not cancel safe.
+    /// Appends the events that are ready to `out`. Answers whether there are more.
     ///
     /// # Errors
     ///
     /// [`Trimmed`] when the client has fallen too far behind to be given every event.
-    pub async fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
+    pub fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
         match self {
-            Self::V1(conversation) => conversation.pump(out).await,
+            Self::V1(conversation) => conversation.pump(out),
             Self::V2(conversation) => conversation.pump(out),
         }
     }
@@ -162,6 +170,30 @@ impl Connection {
         };
         if let Some(took) = took {
             self.desk().context.metrics.delivered(took);
+        }
+    }
+
+    /// Whether the client is being given what it missed. Until that is over, nothing but what is pumped may be sent.
+    pub fn is_replaying(&self) -> bool {
+        match self {
+            Self::V1(conversation) => conversation.is_replaying(),
+            Self::V2(conversation) => conversation.is_replaying(),
+        }
+    }
+
+    /// Whether frames of the client wait that [`Connection::work`] would handle.
+    pub fn has_work(&self) -> bool {
+        match self {
+            Self::V1(conversation) => conversation.has_work(),
+            Self::V2(_) => false,
+        }
+    }
+
+    /// Handles frames of the client that had to wait. Not cancel safe: one could be lost.
+    pub async fn work(&mut self, out: &mut Vec<Bytes>) {
+        match self {
+            Self::V1(conversation) => conversation.work(out).await,
+            Self::V2(_) => {}
         }
     }
 
@@ -180,4 +212,20 @@ impl Connection {
             Self::V2(_) => v2::too_large(limit),
         }
     }
+}
+
+/// How much of a replay is encoded at a time, in bytes.
+const REPLAY_BYTES: usize = 64 * 1024;
+
+/// Appends the next frames of a replay to `out`. Answers whether there are more.
+fn pump_replay(replay: &mut Replay, out: &mut Vec<Bytes>) -> bool {
+    let mut bytes = 0;
+    for (_, frame) in replay.by_ref() {
+        bytes += frame.len();
+        out.push(frame);
+        if bytes >= REPLAY_BYTES {
+            break;
+        }
+    }
+    !replay.is_empty()
 }

@@ -10,9 +10,10 @@ use bytes::Bytes;
 
 use super::ClientFrame;
 use super::desk::{Desk, Refusal};
+use super::pump_replay;
 use crate::protocol::server::ControlFrame;
 use crate::protocol::{ClientRequest, ErrorCode, ParseLimits, Version, errors, parse_client_frame};
-use crate::run::{Cursor, Progress, Trimmed};
+use crate::run::{Cursor, Progress, Replay, Trimmed};
 
 /// How many frames of a client wait while it watches a run (fixed by the wire contract).
 pub const MAX_WAITING: usize = 16;
@@ -29,6 +30,8 @@ struct Watching {
     cursor: Cursor,
     /// Whether the connection found the run in progress; then `session_sync` follows it.
     attached: bool,
+    /// What is left of what it missed.
+    replay: Option<Replay>,
 }
 
 impl Conversation {
@@ -42,15 +45,16 @@ impl Conversation {
             Some(found) => {
                 out.push(found.start);
                 desk.context.metrics.replayed(found.replay.len());
+                let mut replay = None;
                 if !found.replay.is_empty() {
                     let count = found.replay.len() as u64;
                     out.push(ControlFrame::ReplayStart { count }.frame_v1());
-                    out.extend(found.replay);
-                    out.push(ControlFrame::ReplayEnd.frame_v1());
+                    replay = Some(found.replay);
                 }
                 watching = Some(Watching {
                     cursor: found.cursor,
                     attached: true,
+                    replay,
                 });
             }
         }
@@ -64,6 +68,13 @@ impl Conversation {
 
     pub(super) fn desk(&self) -> &Desk {
         &self.desk
+    }
+
+    /// Whether [`Conversation::pump`] has something to do.
+    pub(super) fn is_ready(&self) -> bool {
+        self.watching
+            .as_ref()
+            .is_some_and(|watching| watching.replay.is_some() || watching.cursor.is_ready())
     }
 
     /// Waits until [`Conversation::pump`] has something to do; for ever while idle. Cancel safe.
@@ -94,18 +105,33 @@ impl Conversation {
         self.waiting.push_back(frame);
     }
 
-    /// Appends the frames of the run that are ready to `out`. After the run's last one, the frames of the client
-    /// that waited are handled.
-    ///
-    /// Answers whether there is more to do at once. Not cancel safe.
+    /// Whether the client is being given what it missed; nothing else may be sent meanwhile.
+    pub(super) fn is_replaying(&self) -> bool {
+        matches!(
+            &self.watching,
+            Some(Watching {
+                replay: Some(_),
+                ..
+            })
+        )
+    }
+
+    /// Appends the frames of the run that are ready to `out`. Answers whether there is more.
     ///
     /// # Errors
     ///
     /// [`Trimmed`] when the client has fallen too far behind to be given every event.
-    pub(super) async fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
+    pub(super) fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
         let Some(watching) = &mut self.watching else {
             return Ok(false);
         };
+        if let Some(replay) = &mut watching.replay {
+            if !pump_replay(replay, out) {
+                watching.replay = None;
+                out.push(ControlFrame::ReplayEnd.frame_v1());
+            }
+            return Ok(true);
+        }
         let progress = watching.cursor.read(out)?;
         self.desk.count(watching.cursor.take_counts());
         match progress {
@@ -117,13 +143,24 @@ impl Conversation {
             out.push(ControlFrame::SessionSync.frame_v1());
         }
         self.watching = None;
+        Ok(false)
+    }
+
+    /// Whether frames of the client wait that can be handled now.
+    pub(super) fn has_work(&self) -> bool {
+        self.watching.is_none() && !self.waiting.is_empty()
+    }
+
+    /// Handles the client's frames that waited for the end of a run, up to one that begins another.
+    ///
+    /// Not cancel safe.
+    pub(super) async fn work(&mut self, out: &mut Vec<Bytes>) {
         while self.watching.is_none()
             && let Some(frame) = self.waiting.pop_front()
         {
             self.waiting_bytes -= frame.size();
             self.handle(frame, out).await;
         }
-        Ok(self.watching.is_some())
     }
 
     /// Handles a frame while no run is watched.
@@ -133,6 +170,7 @@ impl Conversation {
                 self.watching = Some(Watching {
                     cursor,
                     attached: false,
+                    replay: None,
                 })
             }
             Err(refusal) => {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::ClientFrame;
 use super::desk::{Desk, Refusal, digest};
+use super::pump_replay;
 use crate::protocol::answers::AckStatus;
 use crate::protocol::hello::{Asked, HelloLimits, Mode};
 use crate::protocol::messages::ServerMessage;
@@ -14,13 +15,17 @@ use crate::protocol::{
     ClientMessage, ClientRequest, Delivery, ErrorCode, OnBusy, ParseLimits, SentId, Version,
     errors, parse_client_frame,
 };
-use crate::run::{Cursor, Greeting, Progress, StartError, Submission, Submitted, Trimmed};
+use crate::run::{
+    Cursor, Greeting, Progress, Replay, Resumed, StartError, Submission, Submitted, Trimmed,
+};
 use crate::session::{MessageId, MessageKey, RunId, StoreError};
 
 /// See the module.
 pub struct Conversation {
     desk: Desk,
     cursor: Cursor,
+    /// What is left of what the client missed.
+    replay: Option<Replay>,
 }
 
 /// An answer to a message that was not taken.
@@ -39,7 +44,7 @@ impl From<Refusal> for Refused {
 }
 
 impl Conversation {
-    /// Begins a conversation: `out` gets the greeting and what the client missed.
+    /// Begins a conversation: `out` gets the greeting. What the client missed is what is pumped first.
     ///
     /// Cancel safe.
     pub(super) async fn open(
@@ -50,16 +55,27 @@ impl Conversation {
         let greeting = desk.session.resume(asked).await?;
         let [hello, start] = brackets(&greeting, desk.context.hello);
         out.extend([hello, start]);
-        let resumed = greeting.resumed;
-        desk.context.metrics.replayed(resumed.replay.len());
-        out.extend(resumed.replay.into_iter().map(|(_, frame)| frame));
-        out.push(ServerMessage::ReplayEnd {}.frame());
-        let cursor = resumed.cursor;
-        Ok(Self { desk, cursor })
+        let Resumed { replay, cursor, .. } = greeting.resumed;
+        desk.context.metrics.replayed(replay.len());
+        Ok(Self {
+            desk,
+            cursor,
+            replay: Some(replay),
+        })
     }
 
     pub(super) fn desk(&self) -> &Desk {
         &self.desk
+    }
+
+    /// Whether the client is being given what it missed; nothing else may be sent meanwhile.
+    pub(super) fn is_replaying(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// Whether there are events to read.
+    pub(super) fn is_ready(&self) -> bool {
+        self.replay.is_some() || self.cursor.is_ready()
     }
 
     /// Waits until there are events to read. Cancel safe.
@@ -149,6 +165,13 @@ impl Conversation {
 
     /// Appends the events that are ready to `out`. Answers whether there are more.
     pub(super) fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
+        if let Some(replay) = &mut self.replay {
+            if !pump_replay(replay, out) {
+                self.replay = None;
+                out.push(ServerMessage::ReplayEnd {}.frame());
+            }
+            return Ok(true);
+        }
         let progress = self.cursor.read(out)?;
         self.desk.count(self.cursor.take_counts());
         Ok(progress == Progress::More)
@@ -160,7 +183,7 @@ impl Conversation {
     }
 
     /// The frame that says that the connection is alive, and up to where the client has been sent everything. An event
-    /// that is there and still to be sent is not announced: the client would take it for one that it has lost.
+    /// that is still to be sent is not announced: the client would take it for one that it has lost.
     pub(super) fn heartbeat(&self) -> Bytes {
         let last_seq = Some(self.cursor.position());
         ServerMessage::Heartbeat { last_seq }.frame()

@@ -46,7 +46,7 @@ pub const EVENT_TYPES: [&str; 14] = [
 pub const CLIENT_TYPES: [&str; 2] = ["message", "stop"];
 
 /// Keys that no custom event may have: they are the host's to set.
-pub const RESERVED_KEYS: [&str; 3] = ["seq", "run_id", "epoch"];
+pub const RESERVED_KEYS: [&str; 4] = ["seq", "seq_from", "run_id", "epoch"];
 
 /// Whether a custom event may not have this type.
 #[must_use]

@@ -77,11 +77,11 @@ fn custom_event() -> Value {
     // host's own.
     let keys = kinds::RESERVED_KEYS
         .iter()
-        .filter(|key| **key != "seq")
+        .filter(|key| !key.starts_with("seq"))
         .map(|key| json!({ "required": [key] }));
     json!({
         "title": "custom event",
-        "description": "An event of the agent's own: any other type, with any fields but `seq`, `run_id` and `epoch`; \
+        "description": "An event of the agent's own: any other type, with any fields but `seq`, `seq_from`, `run_id` and `epoch`; \
             version 2 adds its position. \
             A client that does not know the type ignores it.",
         "type": "object",

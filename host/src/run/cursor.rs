@@ -68,10 +68,50 @@ pub struct ReadCounts {
 pub struct Attachment {
     /// The frame of its `stream_start`.
     pub start: Bytes,
-    /// The frames of what came since, deltas folded.
-    pub replay: Vec<Bytes>,
+    /// What came since, deltas folded.
+    pub replay: Replay,
     /// Reads on from there.
     pub cursor: Cursor,
+}
+
+/// Events that a client is given before it reads on, not encoded yet: it shares them with the log, and is given them piece
+/// by piece, so that a client that takes them slowly costs little.
+#[derive(Debug)]
+pub struct Replay {
+    version: Version,
+    /// The position before which nothing is given.
+    from: u64,
+    records: std::vec::IntoIter<Arc<Record>>,
+}
+
+impl Replay {
+    fn new(version: Version, from: u64, records: Vec<Arc<Record>>) -> Self {
+        Self {
+            version,
+            from,
+            records: records.into_iter(),
+        }
+    }
+
+    /// How many frames are left.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Iterator for Replay {
+    /// The position of the last event in the frame, and the frame.
+    type Item = (u64, Bytes);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = self.records.next()?;
+        Some((record.seq, encode::rest(&record, self.from, self.version)))
+    }
 }
 
 /// What a client finds that goes on in a session where it was.
@@ -85,8 +125,8 @@ pub struct Resumed {
     pub complete: bool,
     /// The run in progress.
     pub running: Option<RunId>,
-    /// The events, each with its last position.
-    pub replay: Vec<(u64, Bytes)>,
+    /// The events.
+    pub replay: Replay,
     /// Reads on from there.
     pub cursor: Cursor,
 }
@@ -114,13 +154,12 @@ impl Cursor {
                 Self::join(log, &mut inner, Version::V1, Some(span)),
             )
         };
-        let mut frames = records
-            .iter()
-            .map(|record| encode::record(record, Version::V1));
-        let start = frames.next()?;
+        // A run in progress has no event that version 1 does not have.
+        let mut replay = Replay::new(Version::V1, 0, records);
+        let (_, start) = replay.next()?;
         Some(Attachment {
             start,
-            replay: frames.collect(),
+            replay,
             cursor,
         })
     }
@@ -141,19 +180,12 @@ impl Cursor {
             .windows(2)
             .all(|pair| pair[0].seq + 1 == pair[1].seq_from)
             && records.last().is_none_or(|last| last.seq == kept.last_seq);
-        let replay = records
-            .iter()
-            .map(|record| {
-                let frame = encode::rest(record, verdict.from_seq, Version::V2);
-                (record.seq, frame)
-            })
-            .collect();
         Resumed {
             kept,
             verdict,
             complete,
             running,
-            replay,
+            replay: Replay::new(Version::V2, verdict.from_seq, records),
             cursor,
         }
     }
@@ -289,12 +321,17 @@ impl Cursor {
         self.log.written(from, self.next, now)
     }
 
+    /// Whether there is something to read.
+    pub fn is_ready(&self) -> bool {
+        self.log.last_seq() >= self.next || self.end() < self.next
+    }
+
     /// Waits until there is something to read. Cancel safe.
     pub async fn ready(&self) {
         loop {
             // Made before the look, so an append in between is not missed.
             let appended = self.log.appended();
-            if self.log.last_seq() >= self.next || self.end() < self.next {
+            if self.is_ready() {
                 return;
             }
             appended.await;

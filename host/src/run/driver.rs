@@ -15,7 +15,7 @@ use tracing::{Instrument, Span};
 use super::control::RunControl;
 use super::cursor::Cursor;
 use super::ending::{Ending, Numbers};
-use super::inbox::Waiting;
+use super::inbox::{Waiting, retried};
 use super::live::LiveRun;
 use super::log::{EventLog, RunSpan};
 use super::registry::{SessionHandle, StartError};
@@ -79,7 +79,13 @@ async fn run(order: Order, started: oneshot::Sender<Result<Option<Cursor>, Start
     let (begun, log, span, cursor) = match begin(&order).await {
         Ok(begun) => begun,
         Err(error) => {
-            tracing::error!(session = %order.about.id, %error, "a run did not begin");
+            match &error {
+                // Two connections sent the same message.
+                StoreError::KnownMessage(_) | StoreError::NotFound(_) => {
+                    tracing::debug!(session = %order.about.id, %error, "a run did not begin");
+                }
+                _ => tracing::error!(session = %order.about.id, %error, "a run did not begin"),
+            }
             order.session.not_begun(order.queued.clone());
             // Whoever asked may have gone; then nobody wants to know.
             let _ = started.send(Err(StartError::NotSaved(error)));
@@ -113,24 +119,23 @@ async fn begin(
     order: &Order,
 ) -> Result<(BegunRun, Arc<EventLog>, Arc<RunSpan>, Option<Cursor>), StoreError> {
     let numbering = order.session.numbering().await?;
-    let started_at_ms = unix_ms();
-    let begun = store(order)
-        .begin_run(BeginRun {
-            session: order.about.id,
-            run: order.control.id,
-            agent: order.agent.name().to_owned(),
-            started_at_ms,
-            epoch: numbering.epoch.clone(),
-            first_seq: numbering.last_seq + 1,
-            turn: order.turn.clone(),
-            message: order.key.clone(),
-        })
-        .await?;
+    let now = unix_ms();
+    let run = BeginRun {
+        session: order.about.id,
+        run: order.control.id,
+        agent: order.agent.name().to_owned(),
+        started_at_ms: now,
+        epoch: numbering.epoch.clone(),
+        first_seq: numbering.last_seq + 1,
+        turn: order.turn.clone(),
+        message: order.key.clone(),
+    };
+    let begun = retried(|| store(order).begin_run(run.clone())).await?;
     let (log, span, cursor) = begin_events(
         &order.session,
         &order.control,
         &numbering,
-        started_at_ms,
+        now,
         order.watched,
     );
     Ok((begun, log, span, cursor))
@@ -318,7 +323,8 @@ async fn finish(
             last_seq,
         );
         order.session.state().announced = last_seq;
-        (lasts, store(order).finish_run(run).await)
+        let saved = retried(|| store(order).finish_run(run.clone())).await;
+        (lasts, saved)
     };
     let (last, after) = match saved {
         Ok(()) => last,

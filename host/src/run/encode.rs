@@ -16,7 +16,7 @@ pub(super) fn incoming(event: &Incoming<'_>, version: Version, seq: u64, out: &m
 }
 
 /// The frame of a record; empty when the version does not have its event.
-pub(super) fn record(record: &Record, version: Version) -> Bytes {
+fn record(record: &Record, version: Version) -> Bytes {
     record.event.frame(version, record.position())
 }
 

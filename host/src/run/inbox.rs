@@ -15,7 +15,7 @@ use crate::protocol::OnBusy;
 use crate::protocol::answers::{StopAnswer, StopRefusal};
 use crate::protocol::hello::{RunInfo, RunState};
 use crate::session::{
-    KnownMessage, MessageKey, MessageState, NewQueued, Owner, RunId, Session, StoreError,
+    Entity, KnownMessage, MessageKey, MessageState, NewQueued, Owner, RunId, Session, StoreError,
 };
 
 /// A message that passed every guard, and how it is to be taken.
@@ -27,6 +27,23 @@ pub struct Submission {
     pub key: Option<MessageKey>,
     /// What to do while a run is in progress.
     pub on_busy: OnBusy,
+}
+
+/// How often an operation of the store is repeated that did not answer in time.
+const TRIES: u32 = 3;
+
+/// Repeats an operation of the store that does not answer in time: it may take effect all the same, and only the answer of
+/// a repetition says so. The operation must be one that does nothing the second time.
+pub(super) async fn retried<T, F: Future<Output = Result<T, StoreError>>>(
+    operation: impl Fn() -> F,
+) -> Result<T, StoreError> {
+    let mut tries = 1;
+    loop {
+        match operation().await {
+            Err(StoreError::Timeout(_)) if tries < TRIES => tries += 1,
+            answer => return answer,
+        }
+    }
 }
 
 /// What became of a message that was taken.
@@ -100,7 +117,11 @@ impl SessionHandle {
         let known = store
             .message(self.id(), &key.owner, key.id, driver::unix_ms())
             .await;
-        match known.map_err(StartError::NotSaved)? {
+        let known = known.map_err(|error| match error {
+            StoreError::NotFound(_) => StartError::Gone,
+            error => StartError::NotSaved(error),
+        });
+        match known? {
             Some(known) => duplicate(&known, key).map(Some),
             None => Ok(None),
         }
@@ -144,47 +165,64 @@ impl SessionHandle {
             run,
             owner: session.owner.clone(),
         };
+        // The run that is meant: another may have begun when the message is saved.
+        let interrupted = self.slot.lock().control().map(|control| control.id);
         let handle = self.clone();
         // A task of its own: once it is saved, it must be in the queue, whether or not somebody still waits.
         let saving = registry.spawn(async move {
             let _token = token;
-            handle.registry.parts.store.enqueue(queued).await?;
-            let mut state = handle.state();
-            if at_head {
-                state.queue.push_front(waiting);
-                if let Some(control) = state.control() {
-                    control.stop.cancel();
+            retried(|| handle.registry.parts.store.enqueue(queued.clone())).await?;
+            let next = {
+                let mut state = handle.state();
+                if state.deleting || matches!(state.phase, Phase::Gone) {
+                    // It goes with the session.
+                    return Err(StoreError::NotFound(Entity::Session));
                 }
-            } else {
-                state.queue.push_back(waiting);
-            }
-            handle.advance(&mut state);
+                if at_head {
+                    state.queue.push_front(waiting);
+                    if let Some(control) = state.control()
+                        && Some(control.id) == interrupted
+                    {
+                        control.stop.cancel();
+                    }
+                } else {
+                    state.queue.push_back(waiting);
+                }
+                handle.advance(&mut state)
+            };
+            handle.begin_queued(next);
             Ok(())
         });
         match saving.await.unwrap_or(Err(StoreError::Closed)) {
             Ok(()) => Ok(Submitted::Queued(run)),
             Err(StoreError::QueueFull) => Err(StartError::QueueFull),
+            Err(StoreError::NotFound(_)) => Err(StartError::Gone),
             Err(fault) => taken_meanwhile(StartError::NotSaved(fault), key.as_ref()),
         }
     }
 
-    /// Begins the run of the message at the queue's head, if the session is free for it.
-    pub(super) fn advance(&self, state: &mut MutexGuard<'_, SlotState>) {
+    /// Takes the message at the queue's head if the session is free for it, which from then on counts as starting its run.
+    /// What is answered is for [`SessionHandle::begin_queued`], after the lock.
+    pub(super) fn advance(&self, state: &mut MutexGuard<'_, SlotState>) -> Option<Queued> {
         if !matches!(state.phase, Phase::Idle) || state.deleting || self.registry.is_draining() {
-            return;
+            return None;
         }
-        let Some(waiting) = state.queue.pop_front() else {
-            return;
-        };
+        let waiting = state.queue.pop_front()?;
         let control = Arc::new(RunControl::new(waiting.run));
         self.slot
             .enter(state, Phase::Starting(Arc::clone(&control)));
-        let queued = Queued {
+        Some(Queued {
             session: self.clone_locked(state),
             waiting,
             control,
-        };
-        drop(self.registry.spawn(queued::drive(queued)));
+        })
+    }
+
+    /// Begins the run of a message whose turn it is.
+    pub(super) fn begin_queued(&self, queued: Option<Queued>) {
+        if let Some(queued) = queued {
+            drop(self.registry.spawn(queued::drive(queued)));
+        }
     }
 
     /// Asks the run in progress to stop, if it is the one that is meant.
@@ -240,6 +278,7 @@ fn duplicate(known: &KnownMessage, key: &MessageKey) -> Result<Submitted, StartE
 fn taken_meanwhile(fault: StartError, key: Option<&MessageKey>) -> Result<Submitted, StartError> {
     match (&fault, key) {
         (StartError::NotSaved(StoreError::KnownMessage(known)), Some(key)) => duplicate(known, key),
+        (StartError::NotSaved(StoreError::NotFound(_)), _) => Err(StartError::Gone),
         _ => Err(fault),
     }
 }
@@ -260,7 +299,9 @@ impl RunRegistry {
             let mut state = handle.state();
             state.queue = waiting.collect::<VecDeque<_>>();
             tracing::info!(session = %queue.session, messages = state.queue.len(), "queued messages are taken up");
-            handle.advance(&mut state);
+            let next = handle.advance(&mut state);
+            drop(state);
+            handle.begin_queued(next);
         }
         Ok(())
     }
@@ -274,8 +315,8 @@ impl RunRegistry {
             };
             if is_waiting {
                 let handle = self.open(slot.id);
-                let mut state = handle.state();
-                handle.advance(&mut state);
+                let next = handle.advance(&mut handle.state());
+                handle.begin_queued(next);
             }
         }
     }

@@ -49,7 +49,7 @@ use crate::plugin::Catalog;
 use crate::session::{FileRef, ImageData, NewUserTurn};
 
 pub use budget::LogBudget;
-pub use cursor::{Attachment, Cursor, Progress, ReadCounts, Resumed, Trimmed};
+pub use cursor::{Attachment, Cursor, Progress, ReadCounts, Replay, Resumed, Trimmed};
 pub use inbox::{Submission, Submitted};
 pub use registry::{RunHostParts, RunRegistry, SessionHandle, StartError};
 pub use resume::Greeting;

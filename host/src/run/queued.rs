@@ -1,7 +1,9 @@
 //! The run of a message that waited in the queue.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::control::RunControl;
@@ -10,7 +12,7 @@ use super::ending::{Ending, Numbers};
 use super::inbox::Waiting;
 use super::log::Closed;
 use super::registry::{SessionHandle, agent_of};
-use crate::protocol::ErrorCode;
+use crate::protocol::{ErrorCode, errors};
 use crate::session::{BeginRun, NewUserTurn, RunId, StoreError};
 
 /// A message whose turn it is. Its session counts as starting its run.
@@ -22,6 +24,18 @@ pub(super) struct Queued {
 
 /// Drives the message's run to its end. If it cannot begin now it stays where it is, and is tried again.
 pub(super) async fn drive(queued: Queued) {
+    let session = queued.session.clone();
+    if AssertUnwindSafe(try_to_drive(queued))
+        .catch_unwind()
+        .await
+        .is_err()
+    {
+        tracing::error!(session = %session.id(), "the host failed while it began a queued message");
+        session.break_off(&errors::internal("the host failed"));
+    }
+}
+
+async fn try_to_drive(queued: Queued) {
     let session = queued.session.clone();
     let waiting = queued.waiting.clone();
     match prepare(&queued).await {
@@ -123,6 +137,7 @@ async fn refuse(queued: &Queued, turn: NewUserTurn, agent: String) -> Result<(),
         Vec::new(),
         last_seq,
     );
+    session.state().announced = last_seq;
     if let Err(error) = store.finish_run(finish).await {
         // It is told all the same; the store finds the run unfinished and counts it as lost.
         tracing::error!(session = %session.id(), %error, "the turn could not be saved");

@@ -399,7 +399,9 @@ impl SessionHandle {
         log.finish(span, last);
         state.ended = Some(Instant::now());
         self.slot.enter(&mut state, Phase::Idle);
-        self.advance(&mut state);
+        let next = self.advance(&mut state);
+        drop(state);
+        self.begin_queued(next);
     }
 
     /// Frees the session of a run that did not begin. A message from the queue goes back to its head.

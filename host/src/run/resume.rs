@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::cursor::{Cursor, Resumed};
-use super::log::{EventLog, LogLimits};
+use super::log::{EventLog, LogLimits, RestoredRun};
 use super::registry::SessionHandle;
 use super::slot::{Phase, SlotState};
 use crate::protocol::hello::{Asked, RunInfo, RunState};
@@ -56,25 +56,23 @@ impl SessionHandle {
 
     /// Reads the latest run's events back from the store, if none are in memory.
     pub(super) async fn restore(&self, numbering: &Numbering) -> Result<(), StoreError> {
-        let blank = || -> Option<Arc<EventLog>> {
-            let mut state = self.state();
-            let log = self.log(&mut state, numbering);
-            log.is_blank().then_some(log)
-        };
-        if blank().is_none() {
+        let is_blank = |state: &mut SlotState| self.log(state, numbering).is_blank();
+        if !is_blank(&mut self.state()) {
             return Ok(());
         }
         let bytes = self.registry.parts.source.settings().replay_bytes;
-        let run = self
+        let stored = self
             .registry
             .parts
             .store
             .latest_run(self.id(), bytes)
             .await?;
-        // It may have been given up meanwhile, or have got events of its own.
-        if let (Some(run), Some(log)) = (run, blank()) {
-            log.restore(&run);
-            self.state().ended = Some(Instant::now());
+        if let Some(run) = stored.as_ref().map(RestoredRun::of) {
+            let mut state = self.state();
+            // It may have got events of its own meanwhile.
+            if self.log(&mut state, numbering).restore(&run) {
+                state.ended = Some(Instant::now());
+            }
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use futures_util::SinkExt;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::pulse::{Due, Pulse};
+use super::pulse::{self, Pulse};
 use super::wire::Wire;
 use crate::config::Heartbeat;
 use crate::connection::Connection;
@@ -38,12 +38,15 @@ struct Bounds {
     deadline: Option<Instant>,
 }
 
-/// What comes of listening to the client.
-pub(super) enum Heard {
-    /// A frame, the end of the connection, or what broke it.
-    Frame(Option<Result<Message, axum::Error>>),
-    /// Nothing for so long that this is due.
-    Due(Due),
+/// What the time has come for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A heartbeat: nothing was sent for its interval.
+    Heartbeat,
+    /// A ping: nothing was heard for its time.
+    Ping,
+    /// The client's end: it did not answer the ping.
+    Dead,
 }
 
 impl Link {
@@ -71,25 +74,26 @@ impl Link {
         }
     }
 
-    /// The next frame of the client. Cancel safe.
-    pub(super) async fn hear(&mut self) -> Heard {
-        let due = async {
-            match self.pulse.due() {
-                Some((due, at)) => {
-                    sleep_until(at).await;
-                    due
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            // A frame that is there counts, however late it is looked at.
-            biased;
-            received = self.socket.recv() => {
-                self.pulse.heard(Instant::now());
-                Heard::Frame(received)
-            }
-            due = due => Heard::Due(due),
+    /// The next frame of the client, the end of the connection, or what broke it. Cancel safe.
+    pub(super) async fn hear(&mut self) -> Option<Result<Message, axum::Error>> {
+        let received = self.socket.recv().await;
+        self.pulse.heard(Instant::now());
+        received
+    }
+
+    /// When something is due next, if nothing is sent or heard until then.
+    pub(super) fn due_at(&self, heartbeat: Duration) -> Instant {
+        let beat = self.last_sent + heartbeat;
+        self.pulse.due().map_or(beat, |(_, at)| at.min(beat))
+    }
+
+    /// What is due now.
+    pub(super) fn due(&self, heartbeat: Duration, now: Instant) -> Option<Due> {
+        match self.pulse.due() {
+            Some((pulse::Due::Dead, at)) if at <= now => Some(Due::Dead),
+            Some((pulse::Due::Ping, at)) if at <= now => Some(Due::Ping),
+            _ if self.last_sent + heartbeat <= now => Some(Due::Heartbeat),
+            _ => None,
         }
     }
 
@@ -158,16 +162,18 @@ impl Link {
         close: CloseCode,
     ) -> Option<CloseCode> {
         loop {
-            match connection.pump(&mut out).await {
-                Ok(more) => {
-                    if let Err(end) = self.write(&mut out).await {
-                        return end;
-                    }
-                    if !more {
-                        return Some(close);
-                    }
-                }
-                Err(_) => return Some(CloseCode::TooSlow),
+            let Ok(more) = connection.pump(&mut out) else {
+                return Some(CloseCode::TooSlow);
+            };
+            let has_work = connection.has_work();
+            if has_work {
+                connection.work(&mut out).await;
+            }
+            if let Err(end) = self.write(&mut out).await {
+                return end;
+            }
+            if !more && !has_work {
+                return Some(close);
             }
         }
     }

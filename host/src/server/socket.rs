@@ -13,6 +13,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tungstenite::error::CapacityError;
@@ -20,11 +21,10 @@ use tungstenite::error::CapacityError;
 use super::auth::{self, BEARER_PROTOCOL};
 use super::host::Host;
 use super::leaving::{Leaving, RETRY};
-use super::link::{Heard, Link};
+use super::link::{Due, Link};
 use super::origin;
 use super::places::Place;
 use super::problem::Problem;
-use super::pulse::Due;
 use super::wire::Wire;
 use crate::config::Config;
 use crate::connection::v1::heartbeat as v1_heartbeat;
@@ -40,6 +40,9 @@ const READ_BUFFER: usize = 2 * 1024;
 
 /// How much is collected before it is written, in bytes.
 const WRITE_BUFFER: usize = 16 * 1024;
+
+/// How many times in a row events that are ready are written before the client is listened to again.
+const EAGER: u32 = 16;
 
 /// `GET /ws/sessions/{session_id}`. Every refusal completes the upgrade first, since a browser cannot see an
 /// HTTP status.
@@ -192,7 +195,8 @@ async fn converse(
     let heartbeat = terms.heartbeat;
     drop(in_force);
     let mut out = Vec::new();
-    let opening = Connection::open(wish, context, admitted.session, &mut out);
+    // What is rare and large is put in boxes, here and below: a connection that idles does not carry the room for it about.
+    let opening = Box::pin(Connection::open(wish, context, admitted.session, &mut out));
     let opened = match wish.version {
         // A run that is about to begin is waited for.
         Version::V1 => link.while_beating(heartbeat, v1_heartbeat(), opening).await,
@@ -201,6 +205,7 @@ async fn converse(
     };
     let mut connection = match opened {
         Ok(Ok(connection)) => connection,
+        Ok(Err(StoreError::NotFound(_))) => return Some(CloseCode::SessionNotFound),
         Ok(Err(error)) => {
             tracing::error!(%error, "it could not be read where a session stands");
             return Some(CloseCode::Draining { retry: RETRY });
@@ -212,53 +217,76 @@ async fn converse(
         Version::V2 => "2",
     });
     let mut leaving: Option<Leaving> = None;
+    // Made once, not with every turn of the loop, since each has to be registered somewhere.
+    let session = connection.session().clone();
+    let (gone, closing) = (session.gone(), host.closing.cancelled());
+    let timer = sleep_until(link.due_at(heartbeat));
+    tokio::pin!(gone, closing, timer);
+    let mut eager = 0;
     loop {
         if let Err(end) = link.write(&mut out).await {
             return end;
         }
         connection.written(link.last_sent.into_std());
-        let beat_at = link.last_sent + heartbeat;
+        if connection.has_work() {
+            let beat = connection.heartbeat();
+            let work = Box::pin(connection.work(&mut out));
+            if let Err(end) = link.while_beating(heartbeat, beat, work).await {
+                return end;
+            }
+            continue;
+        }
+        if connection.is_replaying() || (eager < EAGER && connection.is_ready()) {
+            eager += 1;
+            if let Err(trimmed) = connection.pump(&mut out) {
+                tracing::info!(session = %session.id(), %trimmed, "client too slow");
+                return Some(CloseCode::TooSlow);
+            }
+            continue;
+        }
+        eager = 0;
         tokio::select! {
             // Each arm can lose the race without losing anything: a frame is taken whole or stays in the
             // socket, the log keeps what was not read, and the rest are states.
-            heard = link.hear() => {
-                let done = match heard {
-                    Heard::Frame(frame) => {
-                        take(link, &mut connection, terms, frame, &mut out).await
+            frame = link.hear() => {
+                if let Err(end) = take(link, &mut connection, terms, frame, &mut out).await {
+                    return end;
+                }
+            }
+            () = connection.ready() => {}
+            () = &mut timer => {
+                let done = match link.due(heartbeat, Instant::now()) {
+                    Some(Due::Heartbeat) => {
+                        out.push(connection.heartbeat());
+                        Ok(())
                     }
-                    Heard::Due(Due::Ping) => link.ping().await,
-                    Heard::Due(Due::Dead) => {
-                        tracing::info!(session = %connection.session().id(), "client dead: it does not answer a ping");
-                        host.metrics.dead();
-                        Err(None)
-                    }
+                    Some(Due::Ping) => link.ping().await,
+                    // A frame that is there counts, however late it is looked at.
+                    Some(Due::Dead) => match link.hear().now_or_never() {
+                        Some(frame) => take(link, &mut connection, terms, frame, &mut out).await,
+                        None => {
+                            tracing::info!(session = %session.id(), "client dead: it does not answer a ping");
+                            host.metrics.dead();
+                            Err(None)
+                        }
+                    },
+                    None => Ok(()),
                 };
                 if let Err(end) = done {
                     return end;
                 }
+                // A heartbeat counts as sent when it is written, which is next.
+                timer.as_mut().reset(link.due_at(heartbeat));
             }
-            () = connection.ready() => {
-                // It may have to handle a frame that waited, which takes as long as any.
-                let beat = connection.heartbeat();
-                match link.while_beating(heartbeat, beat, connection.pump(&mut out)).await {
-                    Ok(Ok(_)) => {}
-                    Ok(Err(trimmed)) => {
-                        tracing::info!(session = %connection.session().id(), %trimmed, "client too slow");
-                        return Some(CloseCode::TooSlow);
-                    }
-                    Err(end) => return end,
-                }
-            }
-            () = sleep_until(beat_at) => out.push(connection.heartbeat()),
-            () = connection.session().gone() => {
-                return link.finish(&mut connection, out, CloseCode::SessionNotFound).await;
+            () = &mut gone => {
+                return Box::pin(link.finish(&mut connection, out, CloseCode::SessionNotFound)).await;
             }
             // It is served as before until its moment has come.
-            () = host.closing.cancelled(), if leaving.is_none() => {
+            () = &mut closing, if leaving.is_none() => {
                 leaving = Some(Leaving::of(host.connections.len(), terms.drain_spread, Instant::now()));
             }
             its = Leaving::moment(leaving) => {
-                return link.finish(&mut connection, out, its.close()).await;
+                return Box::pin(link.finish(&mut connection, out, its.close())).await;
             }
         }
     }
@@ -299,7 +327,7 @@ async fn take(
         }
     };
     let beat = connection.heartbeat();
-    let receiving = connection.receive(frame, out);
+    let receiving = Box::pin(connection.receive(frame, out));
     link.while_beating(terms.heartbeat, beat, receiving).await
 }
 

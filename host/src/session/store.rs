@@ -64,6 +64,10 @@ pub trait SessionStore: Send + Sync + 'static {
     /// # Errors
     /// `KnownMessage` when the message's id is known from another run; nothing
     /// is saved then.
+    ///
+    /// A second call for the same run does nothing and answers the same, so one
+    /// that ended in [`StoreError::Timeout`] can be repeated. So can those of
+    /// [`enqueue`](Self::enqueue) and [`finish_run`](Self::finish_run).
     async fn begin_run(&self, run: BeginRun) -> Result<BegunRun, StoreError>;
 
     /// What is known at `now_ms` of a message that was begun or queued in the

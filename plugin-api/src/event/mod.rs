@@ -306,7 +306,7 @@ impl Event {
     }
 
     /// An event of the agent's own: `fields` is the wire message without `type`. The host refuses a name
-    /// that the protocol itself uses, and the fields `seq`, `run_id` and `epoch`.
+    /// that the protocol itself uses, and the fields `seq`, `seq_from`, `run_id` and `epoch`.
     pub fn custom(name: impl Into<String>, fields: Map<String, Value>) -> Self {
         Custom {
             name: name.into(),

@@ -158,10 +158,18 @@ impl Inner {
         }
     }
 
-    /// Takes a record that was stored, in order, as a closed one.
-    pub(super) fn restore(&mut self, record: Record) {
+    /// Takes a record that was stored, in order, as a closed one. A `stream_start` with a gap behind it is set aside, as
+    /// if what followed had been evicted: the records themselves have no gaps.
+    pub(super) fn restore(&mut self, record: Arc<Record>) {
+        if let Some(last) = self.records.back()
+            && last.seq + 1 != record.seq_from
+        {
+            self.pinned = self.records.pop_front();
+            self.records.clear();
+            self.record_bytes = 0;
+        }
         self.record_bytes += record.size();
-        self.records.push_back(Arc::new(record));
+        self.records.push_back(record);
     }
 
     /// Moves the open record to the closed ones.

@@ -26,6 +26,7 @@ use tokio::sync::futures::Notified;
 
 pub(super) use self::inner::Inner;
 use self::inner::Unsaved;
+pub use self::restore::RestoredRun;
 use self::sampling::Sampling;
 use super::budget::LogBudget;
 use super::record::{Form, Incoming, Record};
@@ -316,8 +317,12 @@ impl EventLog {
 
     fn publish(&self, inner: MutexGuard<'_, Inner>) {
         self.last_seq.store(inner.last_seq, Ordering::Release);
+        // Whoever waits is a reader, and registered.
+        let is_watched = inner.is_watched();
         drop(inner);
-        self.wake.notify_waiters();
+        if is_watched {
+            self.wake.notify_waiters();
+        }
     }
 
     pub(super) fn moved(

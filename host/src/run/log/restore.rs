@@ -10,38 +10,45 @@ use crate::session::{Outcome, RunStatus, StoredRun, TurnRecord};
 
 impl EventLog {
     /// Takes the records of the session's latest run, unless the log has events of its own by now or goes on
-    /// somewhere else.
-    pub fn restore(&self, run: &StoredRun) {
-        let records = records(run);
+    /// somewhere else. Answers whether it took them.
+    pub fn restore(&self, run: &RestoredRun) -> bool {
         let mut inner = self.lock();
         let is_empty = inner.span.is_none() && inner.first_seq() > inner.last_seq;
-        if !is_empty || records.last().is_none_or(|last| last.seq != inner.last_seq) {
-            return;
+        let goes_on = |last: &Arc<Record>| last.seq == inner.last_seq;
+        if !is_empty || !run.records.last().is_some_and(goes_on) {
+            return false;
         }
+        inner.pinned = None;
         inner.latest = run.first_seq;
-        let mut records = records.into_iter().peekable();
-        if let Some(start) = records.next() {
-            // Kept apart when there is a gap behind it: from a log's first record on there is none.
-            if records
-                .peek()
-                .is_some_and(|next| next.seq_from > start.seq + 1)
-            {
-                inner.pinned = Some(Arc::new(start));
-            } else {
-                inner.restore(start);
-            }
-        }
-        for record in records {
-            inner.restore(record);
+        for record in &run.records {
+            inner.restore(Arc::clone(record));
         }
         inner.evict();
         inner.settle();
+        true
     }
 
     /// Whether nothing of its events is there although there were some.
     pub fn is_blank(&self) -> bool {
         let inner = self.lock();
         inner.last_seq > 0 && inner.span.is_none() && inner.first_seq() > inner.last_seq
+    }
+}
+
+/// A stored run's events, as a log has them.
+#[derive(Debug)]
+pub struct RestoredRun {
+    first_seq: u64,
+    records: Vec<Arc<Record>>,
+}
+
+impl RestoredRun {
+    /// Reads what was stored.
+    pub fn of(run: &StoredRun) -> Self {
+        Self {
+            first_seq: run.first_seq,
+            records: records(run).into_iter().map(Arc::new).collect(),
+        }
     }
 }
 

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{EventLog, LogLimits, RunSpan};
+use super::{EventLog, LogLimits, RestoredRun, RunSpan};
 use crate::protocol::hello::{Asked, Mode, Reason};
 use crate::protocol::{RunEvent, StreamEnd};
 use crate::run::budget::LogBudget;
 use crate::run::cursor::{Cursor, Progress, Resumed};
 use crate::run::record::{Delta, Form, Incoming};
-use crate::session::{Epoch, RunId, RunStatus};
+use crate::session::{Epoch, RunId, RunStatus, StoredRun, TurnRecord};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -80,6 +80,7 @@ impl Client {
             cursor,
             ..
         } = Cursor::resume(log, asked);
+        let replay: Vec<_> = replay.collect();
         if verdict.recovered {
             prop_assert_eq!((verdict.mode, verdict.reason), (Mode::Suffix, None));
             prop_assert_eq!(verdict.from_seq, self.at + 1);
@@ -314,10 +315,10 @@ fn stage(texts: &[&str]) -> Stage {
     stage
 }
 
-fn frames(resumed: &Resumed) -> Vec<&str> {
-    let frames = resumed.replay.iter();
+fn frames(resumed: Resumed) -> Vec<String> {
+    let frames = resumed.replay;
     frames
-        .map(|(_, frame)| std::str::from_utf8(frame).unwrap())
+        .map(|(_, frame)| String::from_utf8(frame.to_vec()).unwrap())
         .collect()
 }
 
@@ -326,12 +327,12 @@ fn a_suffix_is_cut_inside_a_folded_record() {
     let stage = stage(&["a", "b", "c", "d"]);
     let resumed = Cursor::resume(&stage.log, &Asked::After(Epoch::new("e"), 3));
     assert_eq!(
-        frames(&resumed),
+        frames(resumed),
         [r#"{"type":"stream_delta","delta":"cd","seq_from":4,"seq":5}"#]
     );
     let resumed = Cursor::resume(&stage.log, &Asked::After(Epoch::new("e"), 4));
     assert_eq!(
-        frames(&resumed),
+        frames(resumed),
         [r#"{"type":"stream_delta","delta":"d","seq":5}"#]
     );
     let resumed = Cursor::resume(&stage.log, &Asked::After(Epoch::new("e"), 5));
@@ -376,10 +377,99 @@ fn a_run_of_which_only_the_start_is_left_is_not_complete() {
     stage.log.trim();
     let resumed = Cursor::resume(&stage.log, &Asked::Malformed);
     assert_eq!(resumed.verdict.mode, Mode::Full);
-    let last = resumed.replay.last().map(|(seq, _)| *seq);
-    assert_eq!(
-        resumed.complete,
-        last == Some(resumed.kept.last_seq) && resumed.replay.len() == 3
-    );
-    assert!(!resumed.complete, "{:?}", frames(&resumed));
+    assert!(!resumed.complete);
+    assert_eq!(frames(resumed).len(), 1, "the start alone");
+}
+
+fn stored(records: Vec<TurnRecord>, last_seq: u64) -> StoredRun {
+    StoredRun {
+        run: RunId::new(),
+        status: RunStatus::Stopped,
+        started_at_ms: 7,
+        ended_at_ms: Some(8),
+        first_seq: 1,
+        last_seq,
+        content: String::new(),
+        outcome: None,
+        failure: None,
+        records,
+    }
+}
+
+fn delta(seq_from: u64, parts: &[&str]) -> TurnRecord {
+    let mut end = 0;
+    let bounds = parts.iter().map(|part| {
+        end += u32::try_from(part.len()).unwrap();
+        end
+    });
+    let bounds: Vec<u32> = bounds.collect();
+    TurnRecord {
+        seq_from,
+        seq: seq_from + parts.len() as u64 - 1,
+        kind: "stream_delta".into(),
+        json: serde_json::json!({"type": "stream_delta", "delta": parts.concat()}).to_string(),
+        bounds: (parts.len() > 1).then_some(bounds),
+    }
+}
+
+fn restored(run: &StoredRun) -> Arc<EventLog> {
+    let limits = LogLimits {
+        records: 500,
+        record_bytes: 1 << 20,
+        window_bytes: 1 << 20,
+        history_bytes: 0,
+    };
+    let budget = Arc::new(LogBudget::new(usize::MAX));
+    let log = EventLog::new(limits, budget, Epoch::new("e"), run.last_seq);
+    assert!(log.restore(&RestoredRun::of(run)));
+    Arc::new(log)
+}
+
+#[test]
+fn a_restored_run_is_resumed_like_one_that_was_kept() {
+    let run = stored(vec![delta(2, &["a", "b"]), delta(4, &["c"])], 6);
+    let log = restored(&run);
+    let resumed = Cursor::resume(&log, &Asked::After(Epoch::new("e"), 2));
+    assert!(resumed.verdict.recovered);
+    let frames = frames(resumed);
+    assert_eq!(frames.len(), 4, "{frames:?}");
+    assert_eq!(frames[0], r#"{"type":"stream_delta","delta":"b","seq":3}"#);
+    assert_eq!(frames[2], r#"{"type":"stream_stopped","seq":5}"#);
+}
+
+#[test]
+fn a_gap_in_what_was_stored_is_told() {
+    let parts = |from| delta(from, &["x"]);
+    for (records, first) in [
+        // The rest was cut off for size.
+        (vec![parts(2), parts(3)], 8),
+        // The oldest were left out, or one in the middle.
+        (vec![parts(5), parts(6), parts(7)], 5),
+        (vec![parts(2), parts(3), parts(5), parts(6), parts(7)], 5),
+        (Vec::new(), 8),
+    ] {
+        let log = restored(&stored(records, 9));
+        let asked = Asked::After(Epoch::new("e"), 2);
+        let resumed = Cursor::resume(&log, &asked);
+        assert_eq!(resumed.kept.first_seq, first);
+        assert_eq!(resumed.verdict.reason, Some(Reason::Trimmed));
+        assert_eq!(
+            (resumed.verdict.mode, resumed.complete),
+            (Mode::Full, false)
+        );
+        let frames = frames(resumed);
+        assert!(frames[0].contains("stream_start") && !frames[1].contains("stream_start"));
+        // What is behind the gap is exact.
+        let resumed = Cursor::resume(&log, &Asked::After(Epoch::new("e"), first - 1));
+        assert!(resumed.verdict.recovered);
+    }
+}
+
+#[test]
+fn a_run_is_not_restored_twice_nor_where_it_does_not_belong() {
+    let run = stored(vec![delta(2, &["a"])], 4);
+    let log = restored(&run);
+    assert!(!log.restore(&RestoredRun::of(&run)));
+    log.begin(RunId::new(), 0);
+    assert!(!log.restore(&RestoredRun::of(&run)));
 }

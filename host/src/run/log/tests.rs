@@ -55,6 +55,7 @@ impl Reader {
             replay,
             cursor,
         } = Cursor::attach(log)?;
+        let replay = replay.map(|(_, frame)| frame);
         let frames = std::iter::once(start).chain(replay).collect();
         Some(Self {
             cursor,

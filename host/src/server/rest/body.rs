@@ -1,12 +1,13 @@
 //! Bodies of requests as JSON, read with bounds, and refused with the place of the fault.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::protocol::json::deeper_than;
 use crate::server::problem::Problem;
@@ -82,7 +83,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     }
 }
 
-/// The body as a `T` where one is sent as JSON; the default otherwise. For an endpoint whose callers may always have
+/// The body as a `T` where an object is sent as JSON; the default otherwise. For an endpoint whose callers may always have
 /// sent anything.
 #[derive(Debug)]
 pub(super) struct JsonBodyIfAny<T>(pub(super) T);
@@ -93,7 +94,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for JsonBodyI
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let body = read(body).await?;
-        if body.is_empty() || !essence(&parts.headers).eq_ignore_ascii_case(JSON) {
+        let is_json = essence(&parts.headers).eq_ignore_ascii_case(JSON);
+        let is_object = || serde_json::from_slice::<HashMap<String, IgnoredAny>>(&body).is_ok();
+        if !is_json || deeper_than(&body, MAX_DEPTH) || !is_object() {
             return Ok(Self(T::default()));
         }
         Ok(Self(parse(&parts.headers, &body)?))

@@ -28,8 +28,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .tag("sessions")
             .description(
                 "The agent is asked to stop, and what it answers decides how the run ends. One that has not ended \
-                 after the configured grace is abandoned. A second stop of the same run is fine. A body that is not \
-                 JSON is ignored.",
+                 after the configured grace is abandoned. A second stop of the same run is fine. A body that is no \
+                 JSON object is ignored.",
             )
             .body::<StopRequest>(false)
             .answer::<Stopped>(StatusCode::OK, "Whether there is a run. For an unknown session there is none."),

@@ -12,6 +12,12 @@ use crate::session::store::{NewUserTurn, StoreError};
 
 pub(super) fn insert(conn: &Connection, new: &NewQueued) -> Result<(), Fault> {
     let session = sessions::key(conn, None, new.session)?;
+    let is_queued = conn
+        .prepare_cached("SELECT 1 FROM queue WHERE run = ?1")?
+        .exists([new.run])?;
+    if is_queued {
+        return Ok(());
+    }
     // Before the room is looked at: a repetition takes none.
     if let Some(message) = &new.message {
         messages::insert(conn, session, message, new.run, new.created_at_ms)?;

@@ -19,6 +19,9 @@ pub(super) fn begin(conn: &Connection, begin: &BeginRun) -> Result<BegunRun, Fau
         .query_row([begin.session], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?
         .ok_or(Fault::not_found(Entity::Session))?;
+    if let Some(turn) = begun(conn, begin.run)? {
+        return Ok(turn);
+    }
     if let Some(message) = &begin.message {
         messages::insert(conn, session, message, begin.run, begin.started_at_ms)?;
     }
@@ -85,6 +88,31 @@ pub(super) fn begin(conn: &Connection, begin: &BeginRun) -> Result<BegunRun, Fau
     })
 }
 
+/// The turns of a run that has begun already: its caller repeats a call that got no answer in time.
+fn begun(conn: &Connection, run: RunId) -> Result<Option<BegunRun>, Fault> {
+    let turn: Option<Count> = conn
+        .prepare_cached("SELECT turn FROM runs WHERE id = ?1")?
+        .query_row([run], |row| row.get(0))
+        .optional()?;
+    Ok(turn.map(|Count(assistant_turn)| BegunRun {
+        user_turn: assistant_turn - 1,
+        assistant_turn,
+    }))
+}
+
+/// Whether the run was finished so already, likewise.
+fn is_finished(conn: &Connection, finish: &FinishRun) -> Result<bool, Fault> {
+    let found = conn
+        .prepare_cached("SELECT 1 FROM runs WHERE id = ?1 AND status = ?2 AND ended_at_ms = ?3 AND last_seq = ?4")?
+        .exists(params![
+            finish.run,
+            finish.status,
+            Count(finish.ended_at_ms),
+            Count(finish.last_seq)
+        ])?;
+    Ok(found)
+}
+
 pub(super) fn finish(conn: &Connection, finish: &FinishRun) -> Result<(), Fault> {
     let failure = finish.failure.as_ref();
     let outcome = &finish.outcome;
@@ -95,6 +123,9 @@ pub(super) fn finish(conn: &Connection, finish: &FinishRun) -> Result<(), Fault>
         })
         .optional()?;
     let Some((run, session, turn)) = found else {
+        if is_finished(conn, finish)? {
+            return Ok(());
+        }
         return Err(why_not_running(conn, finish.run)?);
     };
     conn.prepare_cached(

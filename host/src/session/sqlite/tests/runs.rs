@@ -175,7 +175,11 @@ async fn a_run_ends_once() {
     let (_folder, store) = new_store().await;
     let session = new_session(&store).await;
     let run = talk(&store, session.id, "a", "b").await;
-    let error = store.finish_run(finish(run, "c")).await.unwrap_err();
+    // The same call again, which got no answer in time, is answered like the first; another end is refused.
+    store.finish_run(finish(run, "c")).await.unwrap();
+    let mut other = finish(run, "c");
+    other.ended_at_ms += 1;
+    let error = store.finish_run(other).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("run {run} is saved as completed already")
