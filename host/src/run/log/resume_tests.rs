@@ -378,7 +378,7 @@ fn a_run_of_which_only_the_start_is_left_is_not_complete() {
     let resumed = Cursor::resume(&stage.log, &Asked::Malformed);
     assert_eq!(resumed.verdict.mode, Mode::Full);
     assert!(!resumed.complete);
-    assert_eq!(frames(resumed).len(), 1, "the start alone");
+    assert!(frames(resumed)[0].contains("stream_start"));
 }
 
 fn stored(records: Vec<TurnRecord>, last_seq: u64) -> StoredRun {
