@@ -9,7 +9,7 @@ use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::runtime::Handle;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
@@ -31,6 +31,8 @@ pub(super) struct Telemetry {
 pub(super) fn start(config: &Config, runtime: &Handle) -> anyhow::Result<Telemetry> {
     let is_exported = |target: &str| target == spans::TARGET;
     let filter = EnvFilter::try_new(&config.log.filter)?;
+    // Without it every disabled line of every library would be looked at, instead of an atomic load.
+    let most = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
     let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
@@ -38,9 +40,9 @@ pub(super) fn start(config: &Config, runtime: &Handle) -> anyhow::Result<Telemet
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
-    let lines = lines
-        .with_filter(filter)
-        .with_filter(filter_fn(move |about| !is_exported(about.target())));
+    let lines = lines.with_filter(filter).with_filter(
+        filter_fn(move |about| !is_exported(about.target())).with_max_level_hint(most),
+    );
     let endpoint = config.telemetry.otlp_endpoint.as_deref();
     let provider = endpoint.map(|to| provider(to, runtime)).transpose()?;
     let exported = provider.as_ref().map(|provider| {
@@ -48,7 +50,10 @@ pub(super) fn start(config: &Config, runtime: &Handle) -> anyhow::Result<Telemet
             .with_tracer(provider.tracer("roundhouse"))
             .with_location(false)
             .with_threads(false)
-            .with_filter(filter_fn(move |about| is_exported(about.target())))
+            .with_filter(
+                filter_fn(move |about| is_exported(about.target()))
+                    .with_max_level_hint(LevelFilter::INFO),
+            )
     });
     tracing_subscriber::registry()
         .with(lines)
