@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use roundhouse_host::protocol::RunEvent;
+use roundhouse_host::protocol::frames::Frames;
 use roundhouse_host::run::log::{Appended, EventLog, LogLimits, RunSpan};
 use roundhouse_host::run::record::{Delta, Form, Incoming};
 use roundhouse_host::run::{Cursor, LogBudget};
@@ -50,14 +51,12 @@ fn benches(criterion: &mut Criterion) {
     });
     criterion.bench_function("append, one watcher that reads", |bencher| {
         let (log, span, mut cursor) = begun();
-        let mut frames = Vec::new();
         bencher.iter_custom(|events| {
             let start = Instant::now();
             for event in 0..events {
                 append(&log, &span);
                 if event % BATCH == 0 {
-                    cursor.read(&mut frames).unwrap();
-                    frames.clear();
+                    cursor.read(&mut Frames::default()).unwrap();
                 }
             }
             start.elapsed()

@@ -40,10 +40,12 @@ impl EventFeed {
         for frame in brackets(&greeting, limits) {
             append(out, None, &frame);
         }
-        let resumed = greeting.resumed;
+        let mut resumed = greeting.resumed;
         let epoch = resumed.kept.epoch;
-        for (seq, frame) in resumed.replay {
-            append(out, Some((&epoch, seq)), &frame);
+        let mut message = Vec::new();
+        while let Some(seq) = resumed.replay.encode_next(&mut message) {
+            append(out, Some((&epoch, seq)), &message);
+            message.clear();
         }
         append(out, None, &ServerMessage::ReplayEnd {}.frame());
         let cursor = resumed.cursor;
@@ -64,7 +66,7 @@ impl EventFeed {
         let epoch = &self.epoch;
         let progress = self
             .cursor
-            .read_each(|seq, frame| append(out, Some((epoch, seq)), &frame))?;
+            .read_each(|seq, frame| append(out, Some((epoch, seq)), frame))?;
         Ok(progress == Progress::More)
     }
 

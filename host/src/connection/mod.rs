@@ -21,8 +21,9 @@ pub use self::rate::MessageRate;
 use crate::guard::ImageLimits;
 use crate::metrics::Metrics;
 use crate::protocol::Version;
+use crate::protocol::frames::Frames;
 use crate::protocol::hello::{Asked, HelloLimits};
-use crate::run::{Replay, SessionHandle, Trimmed};
+use crate::run::{SessionHandle, Trimmed};
 use crate::session::{Owner, SessionStore, StoreError};
 
 /// The limits that a connection keeps.
@@ -103,7 +104,7 @@ impl Connection {
         wish: &Wish,
         context: ConnectionContext,
         session: SessionHandle,
-        out: &mut Vec<Bytes>,
+        out: &mut Frames,
     ) -> Result<Self, StoreError> {
         let desk = Desk { context, session };
         Ok(match wish.version {
@@ -143,7 +144,7 @@ impl Connection {
     /// Takes a frame of the client. What there is to answer at once goes to `out`.
     ///
     /// Not cancel safe: the frame could be lost.
-    pub async fn receive(&mut self, frame: ClientFrame, out: &mut Vec<Bytes>) {
+    pub async fn receive(&mut self, frame: ClientFrame, out: &mut Frames) {
         match self {
             Self::V1(conversation) => conversation.receive(frame, out).await,
             Self::V2(conversation) => conversation.receive(frame, out).await,
@@ -155,7 +156,7 @@ impl Connection {
     /// # Errors
     ///
     /// [`Trimmed`] when the client has fallen too far behind to be given every event.
-    pub fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
+    pub fn pump(&mut self, out: &mut Frames) -> Result<bool, Trimmed> {
         match self {
             Self::V1(conversation) => conversation.pump(out),
             Self::V2(conversation) => conversation.pump(out),
@@ -190,7 +191,7 @@ impl Connection {
     }
 
     /// Handles frames of the client that had to wait. Not cancel safe: one could be lost.
-    pub async fn work(&mut self, out: &mut Vec<Bytes>) {
+    pub async fn work(&mut self, out: &mut Frames) {
         match self {
             Self::V1(conversation) => conversation.work(out).await,
             Self::V2(_) => {}
@@ -216,16 +217,3 @@ impl Connection {
 
 /// How much of a replay is encoded at a time, in bytes.
 const REPLAY_BYTES: usize = 64 * 1024;
-
-/// Appends the next frames of a replay to `out`. Answers whether there are more.
-fn pump_replay(replay: &mut Replay, out: &mut Vec<Bytes>) -> bool {
-    let mut bytes = 0;
-    for (_, frame) in replay.by_ref() {
-        bytes += frame.len();
-        out.push(frame);
-        if bytes >= REPLAY_BYTES {
-            break;
-        }
-    }
-    !replay.is_empty()
-}

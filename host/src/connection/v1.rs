@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::ClientFrame;
 use super::desk::{Desk, Refusal};
-use super::pump_replay;
+use super::{ClientFrame, REPLAY_BYTES};
+use crate::protocol::frames::Frames;
 use crate::protocol::server::ControlFrame;
 use crate::protocol::{ClientRequest, ErrorCode, ParseLimits, Version, errors, parse_client_frame};
 use crate::run::{Cursor, Progress, Replay, Trimmed};
@@ -38,17 +38,17 @@ impl Conversation {
     /// Begins a conversation: `out` gets the replay of the run in progress, or `session_sync`.
     ///
     /// Cancel safe.
-    pub(super) async fn open(desk: Desk, out: &mut Vec<Bytes>) -> Self {
+    pub(super) async fn open(desk: Desk, out: &mut Frames) -> Self {
         let mut watching = None;
         match desk.session.attach().await {
-            None => out.push(ControlFrame::SessionSync.frame_v1()),
+            None => out.push(&ControlFrame::SessionSync.frame_v1()),
             Some(found) => {
-                out.push(found.start);
+                out.push(&found.start);
                 desk.context.metrics.replayed(found.replay.len());
                 let mut replay = None;
                 if !found.replay.is_empty() {
                     let count = found.replay.len() as u64;
-                    out.push(ControlFrame::ReplayStart { count }.frame_v1());
+                    out.push(&ControlFrame::ReplayStart { count }.frame_v1());
                     replay = Some(found.replay);
                 }
                 watching = Some(Watching {
@@ -93,13 +93,13 @@ impl Conversation {
     /// Takes a frame of the client. What there is to answer at once goes to `out`.
     ///
     /// Not cancel safe: the frame could be lost.
-    pub(super) async fn receive(&mut self, frame: ClientFrame, out: &mut Vec<Bytes>) {
+    pub(super) async fn receive(&mut self, frame: ClientFrame, out: &mut Frames) {
         if self.watching.is_none() {
             return self.handle(frame, out).await;
         }
         let bytes = self.waiting_bytes + frame.size();
         if self.waiting.len() >= MAX_WAITING || bytes > self.desk.context.limits.waiting_bytes {
-            return out.push(error(errors::BUSY));
+            return out.push(&error(errors::BUSY));
         }
         self.waiting_bytes = bytes;
         self.waiting.push_back(frame);
@@ -121,14 +121,14 @@ impl Conversation {
     /// # Errors
     ///
     /// [`Trimmed`] when the client has fallen too far behind to be given every event.
-    pub(super) fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
+    pub(super) fn pump(&mut self, out: &mut Frames) -> Result<bool, Trimmed> {
         let Some(watching) = &mut self.watching else {
             return Ok(false);
         };
         if let Some(replay) = &mut watching.replay {
-            if !pump_replay(replay, out) {
+            if !replay.pump(REPLAY_BYTES, out) {
                 watching.replay = None;
-                out.push(ControlFrame::ReplayEnd.frame_v1());
+                out.push(&ControlFrame::ReplayEnd.frame_v1());
             }
             return Ok(true);
         }
@@ -140,7 +140,7 @@ impl Conversation {
             Progress::Ended => {}
         }
         if watching.attached {
-            out.push(ControlFrame::SessionSync.frame_v1());
+            out.push(&ControlFrame::SessionSync.frame_v1());
         }
         self.watching = None;
         Ok(false)
@@ -154,7 +154,7 @@ impl Conversation {
     /// Handles the client's frames that waited for the end of a run, up to one that begins another.
     ///
     /// Not cancel safe.
-    pub(super) async fn work(&mut self, out: &mut Vec<Bytes>) {
+    pub(super) async fn work(&mut self, out: &mut Frames) {
         while self.watching.is_none()
             && let Some(frame) = self.waiting.pop_front()
         {
@@ -164,7 +164,7 @@ impl Conversation {
     }
 
     /// Handles a frame while no run is watched.
-    async fn handle(&mut self, frame: ClientFrame, out: &mut Vec<Bytes>) {
+    async fn handle(&mut self, frame: ClientFrame, out: &mut Frames) {
         match self.start(frame).await {
             Ok(cursor) => {
                 self.watching = Some(Watching {
@@ -175,7 +175,7 @@ impl Conversation {
             }
             Err(refusal) => {
                 tracing::debug!(session = %self.desk.session.id(), ?refusal, "frame refused");
-                out.push(error(&refusal.text));
+                out.push(&error(&refusal.text));
             }
         }
     }

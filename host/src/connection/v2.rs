@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::ClientFrame;
 use super::desk::{Desk, Refusal, digest};
-use super::pump_replay;
+use super::{ClientFrame, REPLAY_BYTES};
 use crate::protocol::answers::AckStatus;
+use crate::protocol::frames::Frames;
 use crate::protocol::hello::{Asked, HelloLimits, Mode};
 use crate::protocol::messages::ServerMessage;
 use crate::protocol::{
@@ -50,11 +50,12 @@ impl Conversation {
     pub(super) async fn open(
         desk: Desk,
         asked: &Asked,
-        out: &mut Vec<Bytes>,
+        out: &mut Frames,
     ) -> Result<Self, StoreError> {
         let greeting = desk.session.resume(asked).await?;
         let [hello, start] = brackets(&greeting, desk.context.hello);
-        out.extend([hello, start]);
+        out.push(&hello);
+        out.push(&start);
         let Resumed { replay, cursor, .. } = greeting.resumed;
         desk.context.metrics.replayed(replay.len());
         Ok(Self {
@@ -86,10 +87,10 @@ impl Conversation {
     /// Answers a frame of the client.
     ///
     /// Not cancel safe: the frame could be lost.
-    pub(super) async fn receive(&self, frame: ClientFrame, out: &mut Vec<Bytes>) {
+    pub(super) async fn receive(&self, frame: ClientFrame, out: &mut Frames) {
         let ClientFrame::Text(text) = frame else {
             let refusal = Refusal::new(ErrorCode::InvalidJson, errors::INVALID_JSON);
-            return out.push(error(&refusal, None, None));
+            return out.push(&error(&refusal, None, None));
         };
         let limits = self.desk.context.limits;
         let parse = ParseLimits {
@@ -98,7 +99,7 @@ impl Conversation {
         };
         let request = parse_client_frame(&text, parse, Version::V2);
         drop(text);
-        out.push(match request {
+        let answer = match request {
             Ok(ClientRequest::Stop(run_id)) => {
                 ServerMessage::StopAck(self.desk.session.stop(run_id)).frame()
             }
@@ -107,7 +108,8 @@ impl Conversation {
                 let refusal = Refusal::new(unreadable.fault.code(), unreadable.fault.to_string());
                 error(&refusal, unreadable.id.as_ref(), None)
             }
-        });
+        };
+        out.push(&answer);
     }
 
     /// Takes a message, and answers it.
@@ -164,11 +166,11 @@ impl Conversation {
     }
 
     /// Appends the events that are ready to `out`. Answers whether there are more.
-    pub(super) fn pump(&mut self, out: &mut Vec<Bytes>) -> Result<bool, Trimmed> {
+    pub(super) fn pump(&mut self, out: &mut Frames) -> Result<bool, Trimmed> {
         if let Some(replay) = &mut self.replay {
-            if !pump_replay(replay, out) {
+            if !replay.pump(REPLAY_BYTES, out) {
                 self.replay = None;
-                out.push(ServerMessage::ReplayEnd {}.frame());
+                out.push(&ServerMessage::ReplayEnd {}.frame());
             }
             return Ok(true);
         }

@@ -1,5 +1,6 @@
 //! What the host does when a library calls it: looks up the scope and hands the call to what it stands for.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use plugin_api::abi::import::{
@@ -9,8 +10,9 @@ use plugin_api::wire::service;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::gate::Pass;
+use super::latest;
 use super::logs;
-use super::scopes::{NoRandom, ScopeGuard, ScopeTable};
+use super::scopes::{NoRandom, ScopeEntry, ScopeGuard, ScopeTable};
 
 /// What a live run offers the library that runs it.
 ///
@@ -62,6 +64,22 @@ pub(crate) struct RunScope {
     host: Arc<dyn RunHost>,
     waiter: Waiter,
     owner: Owner,
+    over: AtomicBool,
+}
+
+impl ScopeEntry for Entry {
+    fn ended(&self) {
+        if let Self::Run(run) = self {
+            run.over.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl RunScope {
+    /// Whether it is no scope any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
 }
 
 pub(crate) struct CallScope {
@@ -158,6 +176,7 @@ impl LibraryHost {
                 host,
                 waiter,
                 owner,
+                over: AtomicBool::new(false),
             })),
             end,
             pass,
@@ -196,8 +215,15 @@ impl LibraryHost {
 
 impl HostLibrary for LibraryHost {
     fn emit(&self, scope: u64, event: EventRef<'_>) -> Answer {
+        let key = (std::ptr::from_ref(self).addr(), scope);
+        if let Some(run) = latest::run(key) {
+            return run.host.emit(event);
+        }
         match self.scopes.get(scope) {
-            Some(Entry::Run(run)) => run.host.emit(event),
+            Some(Entry::Run(run)) => {
+                latest::note(key, &run);
+                run.host.emit(event)
+            }
             Some(Entry::ToolCall(call)) => call.progress(event),
             Some(Entry::Instance(_) | Entry::Task(_)) => Answer::Invalid,
             Some(Entry::GivenUp(_)) | None => Answer::Stop,

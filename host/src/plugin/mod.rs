@@ -11,7 +11,7 @@
 //! - `load`: all of a configuration's plugins together; `assemble`: a [`Catalog`] of them;
 //! - [`Agent`] starts runs ([`RunHandle`]), `tools` calls tools (`listing`, `patterns`), `chain` maps events, and `clock`
 //!   sees when that takes too long;
-//! - `library_host`: what a library may ask of the host, by its scopes (`scopes`); `logs`: its log lines;
+//! - `library_host`: what a library may ask of the host, by its scopes (`scopes`, `latest`); `logs`: its log lines;
 //! - [`inspect`]: a look at a library that makes no instance.
 
 mod agent;
@@ -25,6 +25,7 @@ mod elf;
 mod gate;
 mod inspect;
 mod instances;
+mod latest;
 mod library;
 mod library_copy;
 mod library_host;

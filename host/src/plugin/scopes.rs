@@ -11,6 +11,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 /// More shards than cores in most machines, so that runs seldom share a lock.
 const SHARDS: usize = 16;
 
+/// What a scope may stand for.
+pub(crate) trait ScopeEntry: Clone {
+    /// It is not in the table any more: whoever still has it is to see that.
+    fn ended(&self) {}
+}
+
 /// A library's table of what its scopes stand for. `T` is cheap to clone.
 pub(crate) struct ScopeTable<T> {
     shards: [RwLock<Shard<T>>; SHARDS],
@@ -23,7 +29,7 @@ type Shard<T> = HashMap<u64, T, BuildHasherDefault<AlreadyRandom>>;
 #[error("the operating system gave no random number: {0}")]
 pub(crate) struct NoRandom(getrandom::Error);
 
-impl<T: Clone> ScopeTable<T> {
+impl<T: ScopeEntry> ScopeTable<T> {
     pub(crate) fn new() -> Self {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
@@ -63,7 +69,12 @@ impl<T: Clone> ScopeTable<T> {
 
     /// Ends a scope; what it stood for goes to whoever came first.
     pub(crate) fn remove(&self, scope: u64) -> Option<T> {
-        self.write(scope).remove(&scope)
+        let mut shard = self.write(scope);
+        let taken = shard.remove(&scope);
+        if let Some(entry) = &taken {
+            entry.ended();
+        }
+        taken
     }
 
     fn write(&self, scope: u64) -> RwLockWriteGuard<'_, Shard<T>> {
@@ -79,27 +90,28 @@ impl<T: Clone> ScopeTable<T> {
 }
 
 /// Keeps a scope open, and ends it when dropped.
-pub(crate) struct ScopeGuard<T: Clone> {
+pub(crate) struct ScopeGuard<T: ScopeEntry> {
     table: Arc<ScopeTable<T>>,
     scope: u64,
     afterwards: Option<T>,
 }
 
-impl<T: Clone> ScopeGuard<T> {
+impl<T: ScopeEntry> ScopeGuard<T> {
     pub(crate) fn id(&self) -> u64 {
         self.scope
     }
 }
 
-impl<T: Clone> Drop for ScopeGuard<T> {
+impl<T: ScopeEntry> Drop for ScopeGuard<T> {
     fn drop(&mut self) {
         let mut shard = self.table.write(self.scope);
         // What is taken out is dropped after the lock: it may be the last of something that calls back.
         let taken = shard.remove(&self.scope);
-        if taken.is_some()
-            && let Some(afterwards) = self.afterwards.take()
-        {
-            shard.insert(self.scope, afterwards);
+        if let Some(entry) = &taken {
+            entry.ended();
+            if let Some(afterwards) = self.afterwards.take() {
+                shard.insert(self.scope, afterwards);
+            }
         }
         drop(shard);
         drop(taken);
@@ -129,6 +141,12 @@ impl Hasher for AlreadyRandom {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl ScopeEntry for String {}
+    impl ScopeEntry for &str {}
+    impl ScopeEntry for u8 {}
+    impl ScopeEntry for u16 {}
+    impl ScopeEntry for i32 {}
 
     #[test]
     fn a_scope_lasts_as_long_as_its_guard() {

@@ -14,7 +14,8 @@
 //! - [`notes`]: what is added to a message's content for images and files
 //! - [`kinds`]: the names and keys that belong to the protocol itself
 //! - [`messages`]: the messages that a client gets, from which frames and schema are both made
-//! - [`encode`]: events as frames
+//! - [`encode`]: events as messages
+//! - [`frames`]: messages as they go over a WebSocket
 //! - `stored`: events as they are stored, read back
 //! - [`schema`]: the published JSON Schemas
 //! - [`json`]: JSON that is passed on as text
@@ -25,6 +26,7 @@ pub mod close;
 pub mod encode;
 pub mod errors;
 pub mod event;
+pub mod frames;
 pub mod hello;
 pub mod json;
 pub mod kinds;

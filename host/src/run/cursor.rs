@@ -8,8 +8,11 @@ use bytes::Bytes;
 
 use super::encode;
 use super::log::{EventLog, Inner, RunSpan};
+use super::reader::{Each, Pieces, Reader};
 use super::record::Record;
+use super::replay::Replay;
 use crate::protocol::Version;
+use crate::protocol::frames::Frames;
 use crate::protocol::hello::{Asked, Kept, Verdict};
 use crate::session::RunId;
 
@@ -66,52 +69,12 @@ pub struct ReadCounts {
 /// What an attach to a run in progress finds.
 #[derive(Debug)]
 pub struct Attachment {
-    /// The frame of its `stream_start`.
+    /// Its `stream_start`.
     pub start: Bytes,
     /// What came since, deltas folded.
     pub replay: Replay,
     /// Reads on from there.
     pub cursor: Cursor,
-}
-
-/// Events that a client is given before it reads on, not encoded yet: it shares them with the log, and is given them piece
-/// by piece, so that a client that takes them slowly costs little.
-#[derive(Debug)]
-pub struct Replay {
-    version: Version,
-    /// The position before which nothing is given.
-    from: u64,
-    records: std::vec::IntoIter<Arc<Record>>,
-}
-
-impl Replay {
-    fn new(version: Version, from: u64, records: Vec<Arc<Record>>) -> Self {
-        Self {
-            version,
-            from,
-            records: records.into_iter(),
-        }
-    }
-
-    /// How many frames are left.
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// Whether none is left.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl Iterator for Replay {
-    /// The position of the last event in the frame, and the frame.
-    type Item = (u64, Bytes);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let record = self.records.next()?;
-        Some((record.seq, encode::rest(&record, self.from, self.version)))
-    }
 }
 
 /// What a client finds that goes on in a session where it was.
@@ -156,9 +119,10 @@ impl Cursor {
         };
         // A run in progress has no event that version 1 does not have.
         let mut replay = Replay::new(Version::V1, 0, records);
-        let (_, start) = replay.next()?;
+        let mut start = Vec::new();
+        replay.encode_next(&mut start)?;
         Some(Attachment {
-            start,
+            start: start.into(),
             replay,
             cursor,
         })
@@ -226,18 +190,23 @@ impl Cursor {
     ///
     /// # Errors
     ///
-    /// As [`Cursor::read_each`].
-    pub fn read(&mut self, out: &mut Vec<Bytes>) -> Result<Progress, Trimmed> {
-        self.read_each(|_, frame| out.push(frame))
+    /// [`Trimmed`] when the next event is gone; the reader must be told, for it has a gap.
+    pub fn read(&mut self, out: &mut Frames) -> Result<Progress, Trimmed> {
+        self.read_into(out)
     }
 
-    /// Hands out the frames that are ready, each with the position of its last event: shared ones where the window
-    /// has them, folded ones otherwise.
+    /// Hands out the messages that are ready, each with the position of its last event. For version 2, which has every
+    /// event.
     ///
     /// # Errors
     ///
-    /// [`Trimmed`] when the next event is gone; the reader must be told, for it has a gap.
-    pub fn read_each(&mut self, mut take: impl FnMut(u64, Bytes)) -> Result<Progress, Trimmed> {
+    /// As [`Cursor::read`].
+    pub fn read_each(&mut self, take: impl FnMut(u64, &[u8])) -> Result<Progress, Trimmed> {
+        self.read_into(&mut Each(take))
+    }
+
+    /// Reads what is ready: shared frames where the window has them, folded records otherwise.
+    fn read_into(&mut self, out: &mut impl Reader) -> Result<Progress, Trimmed> {
         let log = Arc::clone(&self.log);
         let mut inner = log.lock();
         let end = self.end();
@@ -248,47 +217,34 @@ impl Cursor {
         if self.next > last {
             return Ok(Progress::CaughtUp);
         }
-        let begun_at = self.next;
+        let from = self.next;
+        let window = &mut inner.lanes[self.version.index()].window;
+        let mut pieces = Pieces::default();
+        let taken = window.take(from, last, READ_BYTES, |piece| pieces.push(piece));
         let mut behind = Vec::new();
-        let window = &inner.lanes[self.version.index()].window;
-        if let Some(frames) = window.from(self.next) {
-            let mut bytes = 0;
-            for frame in frames.take(usize::try_from(last - self.next + 1).unwrap_or(usize::MAX)) {
-                bytes += frame.len();
-                // An event that the version does not have is an empty frame.
-                if !frame.is_empty() {
-                    take(self.next, frame.clone());
-                }
-                self.next += 1;
-                if bytes >= READ_BYTES {
-                    break;
-                }
-            }
-            self.place += bytes as u64;
+        if let Some(taken) = taken {
+            self.next += taken.events;
+            self.place = taken.place;
         } else {
-            self.place = window.pushed() - window.bytes() as u64;
-            behind = inner.since(self.next, READ_RECORDS);
-            if behind
-                .first()
-                .is_none_or(|record| record.seq_from > self.next)
-            {
-                return Err(Trimmed { next: self.next });
+            self.place = window.start();
+            behind = inner.since(from, READ_RECORDS);
+            if behind.first().is_none_or(|record| record.seq_from > from) {
+                return Err(Trimmed { next: from });
             }
             // Records after the run's end belong to the next run; after a gap comes what the next read
             // reports as trimmed.
-            let mut follows = self.next;
+            let mut follows = from;
             behind.retain(|record| {
                 let keep = record.seq_from <= follows && record.seq_from <= end;
                 follows = if keep { record.seq + 1 } else { 0 };
                 keep
             });
-        }
-        let from = self.next;
-        if let Some(record) = behind.last() {
-            self.next = record.seq + 1;
-        }
-        if self.next > inner.last_seq {
-            self.place = inner.lanes[self.version.index()].window.pushed();
+            if let Some(record) = behind.last() {
+                self.next = record.seq + 1;
+            }
+            if self.next > inner.last_seq {
+                self.place = inner.lanes[self.version.index()].window.pushed();
+            }
         }
         log.moved(&mut inner, self.version, self.slot, self.next, self.place);
         let progress = if self.next > end {
@@ -299,13 +255,15 @@ impl Cursor {
             Progress::More
         };
         drop(inner);
-        self.counts.events += self.next - begun_at;
+        self.counts.events += self.next - from;
         self.counts.folded_frames += behind.len() as u64;
+        if let Some(taken) = taken {
+            out.shared(from, taken.frames, pieces);
+        }
         for record in &behind {
-            let frame = encode::rest(record, from, self.version);
-            if !frame.is_empty() {
-                take(record.seq, frame);
-            }
+            out.record(record.seq, |out| {
+                encode::rest(record, from, self.version, out);
+            });
         }
         Ok(progress)
     }

@@ -1,11 +1,9 @@
 //! Encoding of what the log hands out.
 
-use bytes::Bytes;
-
 use super::record::{Delta, Incoming, Record};
 use crate::protocol::{Position, Version, encode};
 
-/// Appends an event on its way into the log as a frame. A delta becomes one without an event being made of it.
+/// Appends an event on its way into the log as a message. A delta becomes one without an event being made of it.
 pub(super) fn incoming(event: &Incoming<'_>, version: Version, seq: u64, out: &mut Vec<u8>) {
     let at = Position::of(seq);
     match event {
@@ -15,27 +13,24 @@ pub(super) fn incoming(event: &Incoming<'_>, version: Version, seq: u64, out: &m
     }
 }
 
-/// The frame of a record; empty when the version does not have its event.
-fn record(record: &Record, version: Version) -> Bytes {
-    record.event.frame(version, record.position())
-}
-
-/// The frame of what lies in `record` at `next` and after it.
-pub(super) fn rest(record: &Record, next: u64, version: Version) -> Bytes {
+/// Appends what lies in `record` at position `next` and after it as a message; nothing when the version does not have its
+/// event.
+pub(super) fn rest(record: &Record, next: u64, version: Version, out: &mut Vec<u8>) {
     match record.cut(next) {
         Some(cut) => {
             let at = Position {
                 seq_from: next,
                 seq: record.seq,
             };
-            cut.frame(version, at)
+            cut.encode(version, at, out);
         }
-        None => self::record(record, version),
+        None => record.event.encode(version, record.position(), out),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;

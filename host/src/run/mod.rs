@@ -2,10 +2,10 @@
 //!
 //! In reading order:
 //!
-//! - [`record`], [`window`], [`log`], [`cursor`]: the event log of a session and its readers. Pure but for
+//! - [`record`], [`window`], [`log`], [`cursor`] (`replay`, `reader`): the event log of a session and its readers. Pure but for
 //!   waiting; nothing in it knows of plugins or sockets.
 //! - [`budget`]: the bound on all logs together.
-//! - [`registry`] and `slot`: which session has which run.
+//! - [`registry`], `handle` and `slot`: which session has which run.
 //! - `driver`, `ending`, [`supervise`], [`control`]: one run's task.
 //! - [`live`], `incoming`, `mappers`: the way of an event from a plugin into the log.
 //! - `scope`, `services`, `tools`, `subagent`, `history`, `state`, `items`, `params`: what an agent asks of the
@@ -18,6 +18,7 @@ pub mod cursor;
 mod driver;
 mod encode;
 mod ending;
+mod handle;
 mod history;
 mod inbox;
 mod incoming;
@@ -27,9 +28,11 @@ pub mod log;
 mod mappers;
 mod params;
 mod queued;
+mod reader;
 pub mod record;
 pub mod recorder;
 pub mod registry;
+mod replay;
 mod resume;
 mod scope;
 mod services;
@@ -49,9 +52,11 @@ use crate::plugin::Catalog;
 use crate::session::{FileRef, ImageData, NewUserTurn};
 
 pub use budget::LogBudget;
-pub use cursor::{Attachment, Cursor, Progress, ReadCounts, Replay, Resumed, Trimmed};
+pub use cursor::{Attachment, Cursor, Progress, ReadCounts, Resumed, Trimmed};
+pub use handle::SessionHandle;
 pub use inbox::{Submission, Submitted};
-pub use registry::{RunHostParts, RunRegistry, SessionHandle, StartError};
+pub use registry::{RunHostParts, RunRegistry, StartError};
+pub use replay::Replay;
 pub use resume::Greeting;
 
 /// The limits that a run keeps; it has those that were in force when it began.

@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 use super::control::RunControl;
 use super::driver::{self, Order};
 use super::ending::{Ending, Numbers};
+use super::handle::SessionHandle;
 use super::inbox::Waiting;
 use super::log::Closed;
-use super::registry::{SessionHandle, agent_of};
+use super::registry::agent_of;
 use crate::protocol::{ErrorCode, errors};
 use crate::session::{BeginRun, NewUserTurn, RunId, StoreError};
 

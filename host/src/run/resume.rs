@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::cursor::{Cursor, Resumed};
+use super::handle::SessionHandle;
 use super::log::{EventLog, LogLimits, RestoredRun};
-use super::registry::SessionHandle;
 use super::slot::{Phase, SlotState};
 use crate::protocol::hello::{Asked, RunInfo, RunState};
 use crate::session::{Numbering, StoreError};

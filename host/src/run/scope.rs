@@ -132,14 +132,13 @@ impl Scope {
 
 impl RunHost for Scope {
     fn emit(&self, event: EventRef<'_>) -> Answer {
-        if self.over.is_cancelled() {
-            return Answer::Stop;
-        }
         if !self.services.live.has_room_for(&event) {
             return Answer::TooLarge;
         }
         match &self.sub {
+            // The log knows when the run is over.
             None => self.services.live.emit(event, None, &self.slow),
+            Some(_) if self.over.is_cancelled() => Answer::Stop,
             Some(sub) => sub.emit(event, self.agent.name(), &self.services.live, &self.slow),
         }
     }

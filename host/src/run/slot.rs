@@ -1,7 +1,7 @@
 //! What the host keeps in memory of a session that is in use.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Notify, OnceCell};
@@ -10,12 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::control::RunControl;
 use super::inbox::Waiting;
 use super::log::EventLog;
-use crate::session::{Numbering, SessionId};
+use crate::session::{Numbering, Owner, SessionId};
 
 /// A session in use: by a connection, a request or a run. Without a run it has no log.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) id: SessionId,
+    /// Whose it is, once somebody has asked the store. It never becomes another's.
+    pub(super) owner: OnceLock<Owner>,
     state: Mutex<SlotState>,
     /// Told when the phase changes.
     pub(super) changed: Notify,
@@ -62,6 +64,7 @@ impl Slot {
     pub(super) fn new(id: SessionId) -> Self {
         Self {
             id,
+            owner: OnceLock::new(),
             state: Mutex::new(SlotState {
                 phase: Phase::Idle,
                 queue: VecDeque::new(),

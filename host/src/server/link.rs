@@ -3,25 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use bytes::Bytes;
-use futures_util::SinkExt;
+use bytes::{Buf, Bytes};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Error as SocketError;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_util::sync::CancellationToken;
 
+use super::handshake::Socket;
 use super::pulse::{self, Pulse};
 use super::wire::Wire;
 use crate::config::Heartbeat;
 use crate::connection::Connection;
 use crate::metrics::Metrics;
 use crate::protocol::CloseCode;
+use crate::protocol::frames::Frames;
 
 /// How long the other side may take to answer a close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// A socket and its writing side.
 pub(super) struct Link {
-    pub(super) socket: WebSocket,
+    socket: Socket,
+    /// What a write that was given up has left; nothing else may go out before it, for it may begin inside a frame.
+    unwritten: Frames,
     pub(super) last_sent: Instant,
     /// Not after a frame whose header alone was read.
     pub(super) is_readable: bool,
@@ -51,7 +57,7 @@ pub(super) enum Due {
 
 impl Link {
     pub(super) fn new(
-        socket: WebSocket,
+        socket: Socket,
         wire: Wire,
         closing: CancellationToken,
         heartbeat: &Heartbeat,
@@ -62,6 +68,7 @@ impl Link {
         let now = Instant::now();
         Self {
             socket,
+            unwritten: Frames::default(),
             last_sent: now,
             is_readable: true,
             pulse: Pulse::new(heartbeat, now),
@@ -75,8 +82,8 @@ impl Link {
     }
 
     /// The next frame of the client, the end of the connection, or what broke it. Cancel safe.
-    pub(super) async fn hear(&mut self) -> Option<Result<Message, axum::Error>> {
-        let received = self.socket.recv().await;
+    pub(super) async fn hear(&mut self) -> Option<Result<Message, SocketError>> {
+        let received = self.socket.next().await;
         self.pulse.heard(Instant::now());
         received
     }
@@ -108,20 +115,14 @@ impl Link {
     /// Writes all frames and flushes once. `Err` holds what to close with, if the client can still be told.
     ///
     /// However much there is, it may take its time while the client takes some of it, until the host ends.
-    pub(super) async fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Option<CloseCode>> {
+    pub(super) async fn write(&mut self, frames: &mut Frames) -> Result<(), Option<CloseCode>> {
         if frames.is_empty() {
             return Ok(());
         }
         let begun = Instant::now();
-        let count = frames.len() as u64;
-        let bytes: usize = frames.iter().map(Bytes::len).sum();
-        let writing = async {
-            for frame in frames.drain(..) {
-                let text = Utf8Bytes::try_from(frame).map_err(axum::Error::new)?;
-                self.socket.feed(Message::Text(text)).await?;
-            }
-            self.socket.flush().await
-        };
+        self.unwritten.append(frames);
+        let (count, bytes) = (self.unwritten.count(), self.unwritten.remaining());
+        let writing = write_through(&mut self.socket, &mut self.unwritten);
         self.bounds.keep(writing).await?;
         self.last_sent = Instant::now();
         self.metrics.sent(count, bytes as u64);
@@ -148,7 +149,9 @@ impl Link {
                     return Ok(done);
                 }
                 () = sleep_until(self.last_sent + heartbeat) => {
-                    self.write(&mut vec![beat.clone()]).await?;
+                    let mut out = Frames::default();
+                    out.push(&beat);
+                    self.write(&mut out).await?;
                 }
             }
         }
@@ -158,7 +161,7 @@ impl Link {
     pub(super) async fn finish(
         &mut self,
         connection: &mut Connection,
-        mut out: Vec<Bytes>,
+        mut out: Frames,
         close: CloseCode,
     ) -> Option<CloseCode> {
         loop {
@@ -180,7 +183,8 @@ impl Link {
 
     /// Answers a frame over the limit, which ends the connection.
     pub(super) async fn too_large(&mut self, answer: Bytes) -> Option<CloseCode> {
-        let mut out = vec![answer];
+        let mut out = Frames::default();
+        out.push(&answer);
         match self.write(&mut out).await {
             Ok(()) => Some(CloseCode::FrameTooLarge),
             Err(end) => end,
@@ -190,35 +194,44 @@ impl Link {
     /// Answers the client's close. The library has made the answer and writes it with the next read.
     pub(super) async fn answer_close(&mut self) {
         // A client that is gone needs no answer.
-        let _ = timeout(CLOSE_WAIT, self.socket.recv()).await;
+        let _ = timeout(CLOSE_WAIT, self.socket.next()).await;
     }
 
     /// Closes, and gives the client a moment to read what it was sent before the connection goes.
     pub(super) async fn close(&mut self, close: CloseCode) {
         let frame = CloseFrame {
-            code: close.code(),
-            reason: Utf8Bytes::from(close.reason().as_ref()),
+            code: close.code().into(),
+            reason: close.reason().as_ref().into(),
         };
         let closing = async {
+            write_through(&mut self.socket, &mut self.unwritten).await?;
             self.socket.send(Message::Close(Some(frame))).await?;
             if !self.is_readable {
                 // Ending the connection with something unread in it resets it, which may cost the client what it
                 // has not read yet.
                 std::future::pending::<()>().await;
             }
-            while let Some(Ok(_)) = self.socket.recv().await {}
-            Ok::<(), axum::Error>(())
+            while let Some(Ok(_)) = self.socket.next().await {}
+            Ok::<(), SocketError>(())
         };
         // A client that does not answer, or is gone, needs no more care.
         let _ = timeout(CLOSE_WAIT, closing).await;
     }
 }
 
+/// Writes what the socket itself has to say (a pong), then the frames, as they are, and leaves none. Dropped before, it has
+/// taken those off that are written.
+async fn write_through(socket: &mut Socket, frames: &mut Frames) -> Result<(), SocketError> {
+    socket.flush().await?;
+    socket.get_mut().write_all_buf(frames).await?;
+    Ok(())
+}
+
 impl Bounds {
     /// Waits for a write while the client takes some of it. `Err` as [`Link::write`].
     async fn keep(
         &mut self,
-        writing: impl Future<Output = Result<(), axum::Error>>,
+        writing: impl Future<Output = Result<(), SocketError>>,
     ) -> Result<(), Option<CloseCode>> {
         tokio::pin!(writing);
         let mut last_taken = Instant::now();

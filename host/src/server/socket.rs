@@ -7,18 +7,17 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error as SocketError};
+use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tungstenite::error::CapacityError;
 
-use super::auth::{self, BEARER_PROTOCOL};
+use super::auth;
+use super::handshake::Handshake;
 use super::host::Host;
 use super::leaving::{Leaving, RETRY};
 use super::link::{Due, Link};
@@ -30,16 +29,11 @@ use crate::config::Config;
 use crate::connection::v1::heartbeat as v1_heartbeat;
 use crate::connection::{ClientFrame, Connection, ConnectionContext, ConnectionLimits, Wish};
 use crate::guard::ImageLimits;
+use crate::protocol::frames::Frames;
 use crate::protocol::hello::{Asked, HelloLimits};
 use crate::protocol::{CloseCode, Version};
 use crate::run::SessionHandle;
 use crate::session::{Owner, SessionId, StoreError};
-
-/// Read buffer of a connection, in bytes: client messages are short, and idle connections many.
-const READ_BUFFER: usize = 2 * 1024;
-
-/// How much is collected before it is written, in bytes.
-const WRITE_BUFFER: usize = 16 * 1024;
 
 /// How many times in a row events that are ready are written before the client is listened to again.
 const EAGER: u32 = 16;
@@ -52,9 +46,9 @@ pub(super) async fn upgrade(
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
     Extension(wire): Extension<Wire>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    handshake: Result<Handshake, Problem>,
 ) -> Result<Response, Problem> {
-    let upgrade = upgrade.map_err(|rejection| Problem::upgrade_required(&rejection))?;
+    let (answer, upgrading) = handshake?.accept();
     let in_force = host.in_force();
     let limit = in_force.config.limits.frame_bytes;
     let heartbeat = in_force.config.heartbeat.clone();
@@ -64,35 +58,38 @@ pub(super) async fn upgrade(
     let session = session.map_or_else(|_| String::new(), |Path(session)| session);
     let wish = wish(&query.map(|Query(query)| query).unwrap_or_default());
     let admitted = admit(&host, &in_force.config, &session, &headers).await;
-    Ok(upgrade
-        .protocols([BEARER_PROTOCOL])
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
+    // Waited for by the tokens.
+    tokio::spawn(async move {
         // A frame somewhat over the limit is read to its end, so that its sender gets the answer and not a
         // connection reset in the middle of its own sending.
-        .max_frame_size(limit.saturating_mul(2))
-        .max_message_size(limit.saturating_mul(2))
-        .on_upgrade(move |socket| async move {
-            let mut link = Link::new(
-                socket,
-                wire,
-                host.closing.clone(),
-                &heartbeat,
-                Arc::clone(&host.metrics),
-            );
-            let (close, token) = match admitted {
-                Ok((admitted, token)) => {
-                    drop(refusing);
-                    (converse(&mut link, &host, admitted, &wish).await, token)
-                }
-                Err(close) => (Some(close), refusing),
-            };
-            if let Some(close) = close {
-                host.metrics.closed(close.code());
-                link.close(close).await;
+        let socket = match upgrading.socket(limit.saturating_mul(2)).await {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::debug!(%error, "no WebSocket");
+                return;
             }
-            drop(token);
-        }))
+        };
+        let mut link = Link::new(
+            socket,
+            wire,
+            host.closing.clone(),
+            &heartbeat,
+            Arc::clone(&host.metrics),
+        );
+        let (close, token) = match admitted {
+            Ok((admitted, token)) => {
+                drop(refusing);
+                (converse(&mut link, &host, admitted, &wish).await, token)
+            }
+            Err(close) => (Some(close), refusing),
+        };
+        if let Some(close) = close {
+            host.metrics.closed(close.code());
+            link.close(close).await;
+        }
+        drop(token);
+    });
+    Ok(answer)
 }
 
 /// What the client asks for in the query.
@@ -151,22 +148,26 @@ async fn admit(
     let id: SessionId = session.parse().map_err(|_| CloseCode::SessionNotFound)?;
     // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
     let session = host.registry.open(id);
-    match host.store.get(&owner, id).await {
-        Ok(_) => {
-            let admitted = Admitted {
-                owner,
-                session,
-                _place: place,
-            };
-            Ok((admitted, token))
-        }
-        Err(StoreError::NotFound(_)) => Err(CloseCode::SessionNotFound),
-        Err(error) => {
-            // The session may well exist: the client is not to forget it.
-            tracing::error!(session = %id, %error, "the session could not be read");
-            Err(CloseCode::Draining { retry: RETRY })
-        }
+    // Of a session in which something goes on, the owner is known.
+    match session.owner() {
+        Some(its) if *its == owner => {}
+        Some(_) => return Err(CloseCode::SessionNotFound),
+        None => match host.store.get(&owner, id).await {
+            Ok(_) => session.belongs_to(owner.clone()),
+            Err(StoreError::NotFound(_)) => return Err(CloseCode::SessionNotFound),
+            Err(error) => {
+                // The session may well exist: the client is not to forget it.
+                tracing::error!(session = %id, %error, "the session could not be read");
+                return Err(CloseCode::Draining { retry: RETRY });
+            }
+        },
     }
+    let admitted = Admitted {
+        owner,
+        session,
+        _place: place,
+    };
+    Ok((admitted, token))
 }
 
 /// Serves the client until it leaves or must go; answers with what to close.
@@ -194,22 +195,11 @@ async fn converse(
     };
     let heartbeat = terms.heartbeat;
     drop(in_force);
-    let mut out = Vec::new();
+    let mut out = Frames::default();
     // What is rare and large is put in boxes, here and below: a connection that idles does not carry the room for it about.
-    let opening = Box::pin(Connection::open(wish, context, admitted.session, &mut out));
-    let opened = match wish.version {
-        // A run that is about to begin is waited for.
-        Version::V1 => link.while_beating(heartbeat, v1_heartbeat(), opening).await,
-        // The greeting comes first, and it waits for the store alone.
-        Version::V2 => Ok(opening.await),
-    };
-    let mut connection = match opened {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(StoreError::NotFound(_))) => return Some(CloseCode::SessionNotFound),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "it could not be read where a session stands");
-            return Some(CloseCode::Draining { retry: RETRY });
-        }
+    let greeting = greet(link, wish, context, admitted.session, heartbeat, &mut out);
+    let mut connection = match Box::pin(greeting).await {
+        Ok(connection) => connection,
         Err(end) => return end,
     };
     let _counted = host.metrics.connection(match wish.version {
@@ -230,8 +220,8 @@ async fn converse(
         connection.written(link.last_sent.into_std());
         if connection.has_work() {
             let beat = connection.heartbeat();
-            let work = Box::pin(connection.work(&mut out));
-            if let Err(end) = link.while_beating(heartbeat, beat, work).await {
+            let work = link.while_beating(heartbeat, beat, connection.work(&mut out));
+            if let Err(end) = Box::pin(work).await {
                 return end;
             }
             continue;
@@ -249,7 +239,8 @@ async fn converse(
             // Each arm can lose the race without losing anything: a frame is taken whole or stays in the
             // socket, the log keeps what was not read, and the rest are states.
             frame = link.hear() => {
-                if let Err(end) = take(link, &mut connection, terms, frame, &mut out).await {
+                let taking = take(link, &mut connection, terms, frame, &mut out);
+                if let Err(end) = Box::pin(taking).await {
                     return end;
                 }
             }
@@ -257,13 +248,15 @@ async fn converse(
             () = &mut timer => {
                 let done = match link.due(heartbeat, Instant::now()) {
                     Some(Due::Heartbeat) => {
-                        out.push(connection.heartbeat());
+                        out.push(&connection.heartbeat());
                         Ok(())
                     }
-                    Some(Due::Ping) => link.ping().await,
+                    Some(Due::Ping) => Box::pin(link.ping()).await,
                     // A frame that is there counts, however late it is looked at.
                     Some(Due::Dead) => match link.hear().now_or_never() {
-                        Some(frame) => take(link, &mut connection, terms, frame, &mut out).await,
+                        Some(frame) => {
+                            Box::pin(take(link, &mut connection, terms, frame, &mut out)).await
+                        }
                         None => {
                             tracing::info!(session = %session.id(), "client dead: it does not answer a ping");
                             host.metrics.dead();
@@ -292,13 +285,41 @@ async fn converse(
     }
 }
 
+/// Begins the conversation; `out` gets the greeting. `Err` holds what to close with, if the client can still be told.
+async fn greet(
+    link: &mut Link,
+    wish: &Wish,
+    context: ConnectionContext,
+    session: SessionHandle,
+    heartbeat: Duration,
+    out: &mut Frames,
+) -> Result<Connection, Option<CloseCode>> {
+    let opening = Connection::open(wish, context, session, out);
+    let opened = match wish.version {
+        // A run that is about to begin is waited for.
+        Version::V1 => {
+            link.while_beating(heartbeat, v1_heartbeat(), opening)
+                .await?
+        }
+        // The greeting comes first, and it waits for the store alone.
+        Version::V2 => opening.await,
+    };
+    opened.map_err(|error| match error {
+        StoreError::NotFound(_) => Some(CloseCode::SessionNotFound),
+        error => {
+            tracing::error!(%error, "it could not be read where a session stands");
+            Some(CloseCode::Draining { retry: RETRY })
+        }
+    })
+}
+
 /// Handles what was read of the client. `Err` holds what to close with, if the client can still be told.
 async fn take(
     link: &mut Link,
     connection: &mut Connection,
     terms: Terms,
-    frame: Option<Result<Message, axum::Error>>,
-    out: &mut Vec<Bytes>,
+    frame: Option<Result<Message, SocketError>>,
+    out: &mut Frames,
 ) -> Result<(), Option<CloseCode>> {
     let limit = terms.frame_bytes;
     let frame = match frame {
@@ -311,7 +332,7 @@ async fn take(
         Some(Ok(Message::Text(text))) => ClientFrame::Text(text.as_str().to_owned()),
         Some(Ok(Message::Binary(_))) => ClientFrame::Binary,
         // The library answers pings by itself.
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(()),
         Some(Ok(Message::Close(_))) => {
             link.answer_close().await;
             return Err(None);
@@ -327,7 +348,7 @@ async fn take(
         }
     };
     let beat = connection.heartbeat();
-    let receiving = Box::pin(connection.receive(frame, out));
+    let receiving = connection.receive(frame, out);
     link.while_beating(terms.heartbeat, beat, receiving).await
 }
 
@@ -358,15 +379,9 @@ pub(super) fn hello_limits(config: &Config) -> HelloLimits {
     }
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if let Some(tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. })) =
-            error.downcast_ref()
-        {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+fn is_too_large(error: &SocketError) -> bool {
+    matches!(
+        error,
+        SocketError::Capacity(CapacityError::MessageTooLong { .. })
+    )
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use plugin_api::wire::RunParams;
 use roundhouse_host::config::Config;
 use roundhouse_host::plugin::{Answer, Catalog, EventRef, RunEnd, RunHost, ServiceFailure, Sink};
+use roundhouse_host::protocol::frames::Frames;
 use roundhouse_host::run::control::RunControl;
 use roundhouse_host::run::live::LiveRun;
 use roundhouse_host::run::log::{EventLog, LogLimits};
@@ -33,9 +34,6 @@ struct Scope {
 
 impl RunHost for Scope {
     fn emit(&self, event: EventRef<'_>) -> Answer {
-        if self.live.control.over.is_cancelled() {
-            return Answer::Stop;
-        }
         if !self.live.has_room_for(&event) {
             return Answer::TooLarge;
         }
@@ -90,7 +88,7 @@ async fn round(config: &Config, catalog: &Catalog, watched: bool) -> Result<Dura
     let log = Arc::new(EventLog::new(limits, budget, Epoch::random(), 0));
     let run = RunId::new();
     let (span, mut cursor) = Cursor::begin(&log, run, 0);
-    if cursor.read(&mut Vec::new())? != Progress::CaughtUp {
+    if cursor.read(&mut Frames::default())? != Progress::CaughtUp {
         bail!("a log that has just begun has more than its beginning");
     }
     let cursor = watched.then_some(cursor);

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -14,6 +13,7 @@ use crate::protocol::{RunEvent, StreamEnd};
 use crate::run::budget::LogBudget;
 use crate::run::cursor::{Cursor, Progress, Resumed};
 use crate::run::record::{Delta, Form, Incoming};
+use crate::run::replay::Replay;
 use crate::session::{Epoch, RunId, RunStatus, StoredRun, TurnRecord};
 
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Client {
             cursor,
             ..
         } = Cursor::resume(log, asked);
-        let replay: Vec<_> = replay.collect();
+        let replay = messages(replay);
         if verdict.recovered {
             prop_assert_eq!((verdict.mode, verdict.reason), (Mode::Suffix, None));
             prop_assert_eq!(verdict.from_seq, self.at + 1);
@@ -117,7 +117,7 @@ impl Client {
         Ok(())
     }
 
-    fn take(&mut self, seq: u64, frame: &Bytes) -> Result<(), TestCaseError> {
+    fn take(&mut self, seq: u64, frame: &[u8]) -> Result<(), TestCaseError> {
         let value: Value = serde_json::from_slice(frame).unwrap();
         prop_assert_eq!(&value["seq"], seq);
         let from = value["seq_from"].as_u64().unwrap_or(seq);
@@ -133,7 +133,7 @@ impl Client {
             return Ok(Progress::CaughtUp);
         };
         let mut got = Vec::new();
-        let progress = cursor.read_each(|seq, frame| got.push((seq, frame)));
+        let progress = cursor.read_each(|seq, frame| got.push((seq, frame.to_vec())));
         for (seq, frame) in got {
             self.take(seq, &frame)?;
         }
@@ -234,7 +234,7 @@ impl Stage {
         let witness = &mut self.witness;
         let read = self
             .witness_cursor
-            .read_each(|_, frame| witness.push(serde_json::from_slice(&frame).unwrap()));
+            .read_each(|_, frame| witness.push(serde_json::from_slice(frame).unwrap()));
         assert!(read.is_ok());
     }
 }
@@ -316,10 +316,20 @@ fn stage(texts: &[&str]) -> Stage {
 }
 
 fn frames(resumed: Resumed) -> Vec<String> {
-    let frames = resumed.replay;
-    frames
-        .map(|(_, frame)| String::from_utf8(frame.to_vec()).unwrap())
+    let messages = messages(resumed.replay).into_iter();
+    messages
+        .map(|(_, message)| String::from_utf8(message).unwrap())
         .collect()
+}
+
+/// What a replay holds, each message with its position.
+fn messages(mut replay: Replay) -> Vec<(u64, Vec<u8>)> {
+    let mut message = Vec::new();
+    std::iter::from_fn(|| {
+        let seq = replay.encode_next(&mut message)?;
+        Some((seq, std::mem::take(&mut message)))
+    })
+    .collect()
 }
 
 #[test]

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{Appended, Closed, EventLog, LogLimits, RunSpan};
+use crate::protocol::frames::Frames;
 use crate::protocol::{Position, RunEvent, Version};
 use crate::run::budget::LogBudget;
 use crate::run::cursor::{Attachment, Cursor, Progress};
@@ -43,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 struct Reader {
     cursor: Cursor,
-    frames: Vec<Bytes>,
+    frames: Frames,
     lost: bool,
     ended: bool,
 }
@@ -52,11 +53,12 @@ impl Reader {
     fn attach(log: &Arc<EventLog>) -> Option<Self> {
         let Attachment {
             start,
-            replay,
+            mut replay,
             cursor,
         } = Cursor::attach(log)?;
-        let replay = replay.map(|(_, frame)| frame);
-        let frames = std::iter::once(start).chain(replay).collect();
+        let mut frames = Frames::default();
+        frames.push(&start);
+        while replay.pump(1000, &mut frames) {}
         Some(Self {
             cursor,
             frames,
@@ -125,7 +127,7 @@ fn run(limits: LogLimits, steps: Vec<Step>) -> Result<usize, TestCaseError> {
     let mut emitted = vec![Bytes::from(r#"{"type":"stream_start"}"#)];
     let mut readers = vec![Reader {
         cursor,
-        frames: Vec::new(),
+        frames: Frames::default(),
         lost: false,
         ended: false,
     }];
@@ -152,7 +154,8 @@ fn run(limits: LogLimits, steps: Vec<Step>) -> Result<usize, TestCaseError> {
             Step::Attach => {
                 let reader = Reader::attach(&log).unwrap();
                 // A replay may begin later than the run when its oldest records were evicted.
-                let complete = folded(reader.frames.clone()) == folded(emitted.clone());
+                let complete =
+                    folded(reader.frames.clone().into_messages()) == folded(emitted.clone());
                 prop_assert!(complete || limits.records < 1000);
                 if complete {
                     readers.push(reader);
@@ -181,7 +184,7 @@ fn run(limits: LogLimits, steps: Vec<Step>) -> Result<usize, TestCaseError> {
             prop_assert!(reader.read() != Progress::CaughtUp, "a reader hangs");
         }
         lost += usize::from(reader.lost);
-        let got = folded(reader.frames);
+        let got = folded(reader.frames.into_messages());
         if reader.lost {
             prop_assert!(got.len() <= expected.len());
         } else {
@@ -220,7 +223,7 @@ fn who_starts_a_run_gets_every_event_as_its_own_frame() {
     let (span, cursor) = Cursor::begin(&log, RunId::new(), 0);
     let mut reader = Reader {
         cursor,
-        frames: Vec::new(),
+        frames: Frames::default(),
         lost: false,
         ended: false,
     };
@@ -228,7 +231,7 @@ fn who_starts_a_run_gets_every_event_as_its_own_frame() {
         log.append(&span, Incoming::Delta(Delta::Stream, text), Form::AsEmitted);
     }
     assert_eq!(reader.read(), Progress::CaughtUp);
-    assert_eq!(reader.frames.len(), 4);
+    assert_eq!(reader.frames.count(), 4);
 }
 
 #[test]

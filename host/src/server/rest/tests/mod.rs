@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::config::Loader;
+use crate::protocol::frames::Frames;
 use crate::run::{Cursor, Progress, UserMessage};
 use crate::server::Host;
 use crate::session::{FileRef, ImageData, Owner, SessionId};
@@ -163,8 +164,7 @@ impl Api {
 
 /// Reads a run to its end.
 async fn to_the_end(mut cursor: Cursor) {
-    let mut frames = Vec::new();
-    while cursor.read(&mut frames).unwrap() != Progress::Ended {
+    while cursor.read(&mut Frames::default()).unwrap() != Progress::Ended {
         cursor.ready().await;
     }
 }
