@@ -53,7 +53,7 @@ impl EventFeed {
     }
 
     /// Waits until there are events to read. Cancel safe.
-    pub async fn ready(&self) {
+    pub async fn ready(&mut self) {
         self.cursor.ready().await;
     }
 

@@ -12,6 +12,7 @@ pub mod v2;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -133,11 +134,11 @@ impl Connection {
         }
     }
 
-    /// Waits until [`Connection::pump`] has something to do. Cancel safe.
-    pub async fn ready(&self) {
+    /// Ready when [`Connection::pump`] has something to do.
+    pub fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<()> {
         match self {
-            Self::V1(conversation) => conversation.ready().await,
-            Self::V2(conversation) => conversation.ready().await,
+            Self::V1(conversation) => conversation.poll_ready(cx),
+            Self::V2(conversation) => conversation.poll_ready(cx),
         }
     }
 

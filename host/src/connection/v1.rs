@@ -4,6 +4,7 @@
 //! after the run; idle, they are answered at once.
 
 use std::collections::VecDeque;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -77,11 +78,11 @@ impl Conversation {
             .is_some_and(|watching| watching.replay.is_some() || watching.cursor.is_ready())
     }
 
-    /// Waits until [`Conversation::pump`] has something to do; for ever while idle. Cancel safe.
-    pub(super) async fn ready(&self) {
-        match &self.watching {
-            Some(watching) => watching.cursor.ready().await,
-            None => std::future::pending().await,
+    /// Ready when [`Conversation::pump`] has something to do; never while idle.
+    pub(super) fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<()> {
+        match &mut self.watching {
+            Some(watching) => watching.cursor.poll_ready(cx),
+            None => Poll::Pending,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Version 2 of the protocol: a connection sees every run of its session, from where it says that it is, and its frames
 //! are answered at once.
 
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -79,9 +80,9 @@ impl Conversation {
         self.replay.is_some() || self.cursor.is_ready()
     }
 
-    /// Waits until there are events to read. Cancel safe.
-    pub(super) async fn ready(&self) {
-        self.cursor.ready().await;
+    /// Ready when there are events to read.
+    pub(super) fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.cursor.poll_ready(cx)
     }
 
     /// Answers a frame of the client.

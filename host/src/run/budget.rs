@@ -13,7 +13,7 @@ const SLACK: usize = 64 * 1024;
 pub struct LogBudget {
     used: AtomicUsize,
     limit: usize,
-    tight: Notify,
+    called: Notify,
 }
 
 impl LogBudget {
@@ -22,7 +22,7 @@ impl LogBudget {
         Self {
             used: AtomicUsize::new(0),
             limit,
-            tight: Notify::new(),
+            called: Notify::new(),
         }
     }
 
@@ -41,9 +41,15 @@ impl LogBudget {
         self.used() > self.limit - self.limit / 8
     }
 
-    /// Waits until an append found the budget tight. Cancel safe.
-    pub async fn tight(&self) {
-        self.tight.notified().await;
+    /// Has whoever looks after the logs do so now.
+    pub fn call(&self) {
+        self.called.notify_one();
+    }
+
+    /// Waits until the logs are to be looked after: an append found the budget tight, or a log has much to save. Cancel
+    /// safe.
+    pub async fn called(&self) {
+        self.called.notified().await;
     }
 }
 
@@ -68,9 +74,14 @@ impl Share {
         }
         self.tell(bytes);
         if self.budget.is_tight() {
-            self.budget.tight.notify_one();
+            self.budget.call();
         }
         self.budget.is_exceeded()
+    }
+
+    /// As [`LogBudget::call`].
+    pub fn call(&self) {
+        self.budget.call();
     }
 
     fn tell(&mut self, bytes: usize) {

@@ -1,7 +1,9 @@
 //! A reader's place in an event log. Attaching is reading from an earlier place, so replay and live are one
 //! mechanism, and no event can fall between them or come twice.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -55,6 +57,8 @@ pub struct Cursor {
     counts: ReadCounts,
     /// The first position that was not written yet.
     unwritten: u64,
+    /// At which position a waker stands in the log, and whose it is; zeroes when none does.
+    waits: (u64, usize),
 }
 
 /// What a cursor has read.
@@ -173,6 +177,7 @@ impl Cursor {
             slot,
             counts: ReadCounts::default(),
             unwritten: next,
+            waits: (0, 0),
         }
     }
 
@@ -276,6 +281,9 @@ impl Cursor {
     /// All that was read is written. Answers how long a sampled event of it took from its entry into the log.
     pub fn written(&mut self, now: Instant) -> Option<Duration> {
         let from = std::mem::replace(&mut self.unwritten, self.next);
+        if from == self.next {
+            return None;
+        }
         self.log.written(from, self.next, now)
     }
 
@@ -285,15 +293,27 @@ impl Cursor {
     }
 
     /// Waits until there is something to read. Cancel safe.
-    pub async fn ready(&self) {
-        loop {
-            // Made before the look, so an append in between is not missed.
-            let appended = self.log.appended();
-            if self.is_ready() {
-                return;
-            }
-            appended.await;
+    pub async fn ready(&mut self) {
+        poll_fn(|cx| self.poll_ready(cx)).await;
+    }
+
+    /// Likewise, as a poll: the latest task that has polled it is woken.
+    pub fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_ready() {
+            return Poll::Ready(());
         }
+        // A waker is taken from the log by an append alone, and there was none since.
+        let waits = (self.next, cx.waker().data().addr());
+        if self.waits == waits {
+            return Poll::Pending;
+        }
+        self.waits = (0, 0);
+        let (version, slot, next) = (self.version, self.slot, self.next);
+        if self.log.wait(version, slot, next, cx.waker()) && !self.is_ready() {
+            self.waits = waits;
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 }
 

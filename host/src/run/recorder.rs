@@ -14,7 +14,7 @@ use crate::session::RunRecords;
 /// How often closed records are saved; also how much of a run a killed host may lose.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Saves the closed records of all runs about once a second, in one transaction, and gives back memory that
+/// Saves the closed records of all runs about once a second, or as soon as one of them has many, in one transaction, and gives back memory that
 /// logs no longer need. Returns when `end` is cancelled; what is unsaved then is saved by the runs' ends.
 pub async fn record(registry: Arc<RunRegistry>, end: CancellationToken) {
     let mut ticks = interval(TICK);
@@ -22,7 +22,7 @@ pub async fn record(registry: Arc<RunRegistry>, end: CancellationToken) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = registry.parts.budget.tight() => {}
+            () = registry.parts.budget.called() => {}
             () = end.cancelled() => return,
         }
         save(&registry).await;

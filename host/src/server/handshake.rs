@@ -21,8 +21,9 @@ use super::wire::WatchedStream;
 /// A client's WebSocket. It reads and answers by itself what the protocol asks for; text frames are written past it.
 pub(super) type Socket = WebSocketStream<WatchedStream>;
 
-/// Read buffer of a connection, in bytes: client messages are short, and idle connections many.
-const READ_BUFFER: usize = 2 * 1024;
+/// Read buffer of a connection, in bytes: client messages are short, and idle connections many. A
+/// long one is read in so many more steps, which costs less than looking at what is in it.
+const READ_BUFFER: usize = 1024;
 
 /// A request that asks for a WebSocket.
 pub(super) struct Handshake {

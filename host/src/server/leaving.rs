@@ -39,6 +39,11 @@ impl Leaving {
         }
     }
 
+    /// Until when it stays.
+    pub(super) fn at(self) -> Instant {
+        self.at
+    }
+
     /// When it should come back.
     pub(super) fn retry(self) -> Duration {
         self.retry

@@ -1,6 +1,9 @@
 //! One WebSocket's frames: reading them, writing them, heartbeats, pings and the close, and how long each may take.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -31,6 +34,8 @@ pub(super) struct Link {
     pub(super) last_sent: Instant,
     /// Not after a frame whose header alone was read.
     pub(super) is_readable: bool,
+    /// Whether the socket holds nothing that it has read and not handed out.
+    is_read_up: bool,
     pulse: Pulse,
     bounds: Bounds,
     metrics: Arc<Metrics>,
@@ -71,6 +76,7 @@ impl Link {
             unwritten: Frames::default(),
             last_sent: now,
             is_readable: true,
+            is_read_up: false,
             pulse: Pulse::new(heartbeat, now),
             bounds: Bounds {
                 wire,
@@ -83,9 +89,29 @@ impl Link {
 
     /// The next frame of the client, the end of the connection, or what broke it. Cancel safe.
     pub(super) async fn hear(&mut self) -> Option<Result<Message, SocketError>> {
-        let received = self.socket.next().await;
-        self.pulse.heard(Instant::now());
-        received
+        poll_fn(|cx| self.poll_hear(cx)).await
+    }
+
+    /// Likewise, as a poll.
+    pub(super) fn poll_hear(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Message, SocketError>>> {
+        // The socket is asked only when there is something for it to read: asking it costs more than sending an event.
+        if self.is_read_up && self.socket.get_ref().poll_read_ready(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let polled = self.socket.poll_next_unpin(cx);
+        self.is_read_up = polled.is_pending();
+        if polled.is_ready() {
+            self.pulse.heard(Instant::now());
+        }
+        polled
+    }
+
+    /// Writes what the socket itself has to say. `Err` as [`Link::write`].
+    pub(super) async fn flush(&mut self) -> Result<(), Option<CloseCode>> {
+        self.bounds.keep(self.socket.flush()).await
     }
 
     /// When something is due next, if nothing is sent or heard until then.
@@ -223,7 +249,16 @@ impl Link {
 /// taken those off that are written.
 async fn write_through(socket: &mut Socket, frames: &mut Frames) -> Result<(), SocketError> {
     socket.flush().await?;
-    socket.get_mut().write_all_buf(frames).await?;
+    let stream = socket.get_mut();
+    // One piece is the rule, and needs no list of pieces.
+    while frames.chunk().len() == frames.remaining() && frames.has_remaining() {
+        let written = stream.write(frames.chunk()).await?;
+        if written == 0 {
+            return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into());
+        }
+        frames.advance(written);
+    }
+    stream.write_all_buf(frames).await?;
     Ok(())
 }
 
@@ -233,18 +268,22 @@ impl Bounds {
         &mut self,
         writing: impl Future<Output = Result<(), SocketError>>,
     ) -> Result<(), Option<CloseCode>> {
-        tokio::pin!(writing);
+        let lost = |error: SocketError| {
+            tracing::debug!(%error, "connection lost");
+            None
+        };
+        let mut writing = pin!(writing);
+        // Nearly always that is all.
+        let at_once = poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx)));
+        if let Poll::Ready(written) = at_once.await {
+            return written.map_err(lost);
+        }
         let mut last_taken = Instant::now();
         loop {
             let stalled_at = last_taken + self.wire.stall;
             tokio::select! {
                 biased;
-                written = &mut writing => {
-                    return written.map_err(|error| {
-                        tracing::debug!(%error, "connection lost");
-                        None
-                    });
-                }
+                written = &mut writing => return written.map_err(lost),
                 () = self.closing.cancelled(), if self.deadline.is_none() => {
                     self.deadline = Some(Instant::now() + self.wire.stall);
                 }

@@ -1,15 +1,18 @@
 //! The server: routes, the upgrade to a WebSocket, and the drain.
 //!
 //! In reading order: [`host`] (what serves, put together), [`mod@serve`] (listening and ending), [`socket`] (one
-//! WebSocket) with `link` (its frames), `pulse` (whether the client is alive), `leaving` (how clients are sent away), [`places`] (how many of an owner's there may be) and `wire` (the stream below it), `rest` (everything else), [`auth`], [`origin`] and `cors` (who may), `problem` (how errors are told),
-//! [`documents`] with `openapi` and `asyncapi` (how all that is described to programs).
+//! WebSocket) with `admission` and [`places`] (who may have one), `handshake` (how it begins), `link` (its frames), `pulse`
+//! (whether the client is alive), `seldom` (what hardly ever happens to it), `leaving` (how clients are sent away) and `wire`
+//! (the stream below it), `rest` (everything else), [`auth`], [`origin`] and `cors` (who may), `problem` (how errors are
+//! told), [`documents`] with `openapi` and `asyncapi` (how all that is described to programs).
 
+mod admission;
 mod asyncapi;
 pub mod auth;
 mod cors;
 pub mod documents;
-pub mod handshake;
-mod host;
+mod handshake;
+pub mod host;
 mod leaving;
 mod link;
 mod openapi;
@@ -18,6 +21,7 @@ pub mod places;
 pub mod problem;
 mod pulse;
 mod rest;
+mod seldom;
 pub mod serve;
 pub mod socket;
 mod wire;

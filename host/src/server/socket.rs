@@ -1,8 +1,10 @@
-//! One WebSocket: who may have one, its reader and its timers. What is said on it is [`Connection`]'s, how it is
+//! One WebSocket: its reader and its timers. What is said on it is [`Connection`]'s, how it is
 //! written `Link`'s.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Extension;
@@ -14,26 +16,22 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as SocketError};
 use tokio_tungstenite::tungstenite::protocol::Message;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::auth;
+use super::admission::{Admitted, admit, hello_limits, limits};
 use super::handshake::Handshake;
 use super::host::Host;
 use super::leaving::{Leaving, RETRY};
 use super::link::{Due, Link};
-use super::origin;
-use super::places::Place;
 use super::problem::Problem;
+use super::seldom::Seldom;
 use super::wire::Wire;
-use crate::config::Config;
 use crate::connection::v1::heartbeat as v1_heartbeat;
-use crate::connection::{ClientFrame, Connection, ConnectionContext, ConnectionLimits, Wish};
-use crate::guard::ImageLimits;
+use crate::connection::{ClientFrame, Connection, ConnectionContext, Wish};
 use crate::protocol::frames::Frames;
-use crate::protocol::hello::{Asked, HelloLimits};
+use crate::protocol::hello::Asked;
 use crate::protocol::{CloseCode, Version};
 use crate::run::SessionHandle;
-use crate::session::{Owner, SessionId, StoreError};
+use crate::session::StoreError;
 
 /// How many times in a row events that are ready are written before the client is listened to again.
 const EAGER: u32 = 16;
@@ -109,67 +107,6 @@ struct Terms {
     drain_spread: Duration,
 }
 
-struct Admitted {
-    owner: Owner,
-    session: SessionHandle,
-    /// Kept as long as the connection.
-    _place: Place,
-}
-
-/// Who may in gets a token that makes it a connection.
-async fn admit(
-    host: &Host,
-    config: &Config,
-    session: &str,
-    headers: &HeaderMap,
-) -> Result<(Admitted, TaskTrackerToken), CloseCode> {
-    if !origin::is_allowed(config, headers) {
-        return Err(CloseCode::NotAllowed);
-    }
-    let owner =
-        auth::authenticate(&config.auth, headers).map_err(|_| CloseCode::NotAuthenticated)?;
-    if host.closing.is_cancelled() || host.connections.is_closed() {
-        let leaving = Leaving::of(
-            config.server.max_connections,
-            config.server.drain_spread,
-            Instant::now(),
-        );
-        return Err(leaving.close());
-    }
-    // Taken before it is counted, so that of many who come at the same moment no more get in than may.
-    let token = host.connections.token();
-    if host.connections.len() > config.server.max_connections {
-        return Err(CloseCode::TooManyConnections);
-    }
-    let place = host
-        .places
-        .take(&owner, config.server.max_connections_per_owner)
-        .ok_or(CloseCode::TooManyConnections)?;
-    let id: SessionId = session.parse().map_err(|_| CloseCode::SessionNotFound)?;
-    // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
-    let session = host.registry.open(id);
-    // Of a session in which something goes on, the owner is known.
-    match session.owner() {
-        Some(its) if *its == owner => {}
-        Some(_) => return Err(CloseCode::SessionNotFound),
-        None => match host.store.get(&owner, id).await {
-            Ok(_) => session.belongs_to(owner.clone()),
-            Err(StoreError::NotFound(_)) => return Err(CloseCode::SessionNotFound),
-            Err(error) => {
-                // The session may well exist: the client is not to forget it.
-                tracing::error!(session = %id, %error, "the session could not be read");
-                return Err(CloseCode::Draining { retry: RETRY });
-            }
-        },
-    }
-    let admitted = Admitted {
-        owner,
-        session,
-        _place: place,
-    };
-    Ok((admitted, token))
-}
-
 /// Serves the client until it leaves or must go; answers with what to close.
 async fn converse(
     link: &mut Link,
@@ -207,11 +144,11 @@ async fn converse(
         Version::V2 => "2",
     });
     let mut leaving: Option<Leaving> = None;
-    // Made once, not with every turn of the loop, since each has to be registered somewhere.
     let session = connection.session().clone();
     let (gone, closing) = (session.gone(), host.closing.cancelled());
     let timer = sleep_until(link.due_at(heartbeat));
     tokio::pin!(gone, closing, timer);
+    let mut seldom = Seldom::default();
     let mut eager = 0;
     loop {
         if let Err(end) = link.write(&mut out).await {
@@ -235,18 +172,52 @@ async fn converse(
             continue;
         }
         eager = 0;
-        tokio::select! {
-            // Each arm can lose the race without losing anything: a frame is taken whole or stays in the
-            // socket, the log keeps what was not read, and the rest are states.
-            frame = link.hear() => {
+        // Whatever is not looked at now is there the next time: a frame is taken whole or stays in the socket, the log keeps
+        // what was not read, and the rest are states.
+        let happened = poll_fn(|cx| {
+            if let Poll::Ready(frame) = link.poll_hear(cx) {
+                return Poll::Ready(Happened::Heard(frame));
+            }
+            if connection.poll_ready(cx).is_ready() {
+                return Poll::Ready(Happened::Events);
+            }
+            seldom.poll(cx, |cx| {
+                if gone.as_mut().poll(cx).is_ready() {
+                    Poll::Ready(Happened::Gone)
+                } else if leaving.is_none() && closing.as_mut().poll(cx).is_ready() {
+                    Poll::Ready(Happened::Closing)
+                } else {
+                    timer.as_mut().poll(cx).map(|()| Happened::Due)
+                }
+            })
+        });
+        match happened.await {
+            Happened::Heard(frame) => {
                 let taking = take(link, &mut connection, terms, frame, &mut out);
                 if let Err(end) = Box::pin(taking).await {
                     return end;
                 }
             }
-            () = connection.ready() => {}
-            () = &mut timer => {
-                let done = match link.due(heartbeat, Instant::now()) {
+            Happened::Events => {}
+            Happened::Gone => {
+                let ending = link.finish(&mut connection, out, CloseCode::SessionNotFound);
+                return Box::pin(ending).await;
+            }
+            // It is served as before until its moment has come.
+            Happened::Closing => {
+                let clients = host.connections.len();
+                let its = Leaving::of(clients, terms.drain_spread, Instant::now());
+                timer.as_mut().reset(link.due_at(heartbeat).min(its.at()));
+                leaving = Some(its);
+            }
+            Happened::Due => {
+                let now = Instant::now();
+                if let Some(its) = leaving
+                    && its.at() <= now
+                {
+                    return Box::pin(link.finish(&mut connection, out, its.close())).await;
+                }
+                let done = match link.due(heartbeat, now) {
                     Some(Due::Heartbeat) => {
                         out.push(&connection.heartbeat());
                         Ok(())
@@ -269,20 +240,26 @@ async fn converse(
                     return end;
                 }
                 // A heartbeat counts as sent when it is written, which is next.
-                timer.as_mut().reset(link.due_at(heartbeat));
-            }
-            () = &mut gone => {
-                return Box::pin(link.finish(&mut connection, out, CloseCode::SessionNotFound)).await;
-            }
-            // It is served as before until its moment has come.
-            () = &mut closing, if leaving.is_none() => {
-                leaving = Some(Leaving::of(host.connections.len(), terms.drain_spread, Instant::now()));
-            }
-            its = Leaving::moment(leaving) => {
-                return Box::pin(link.finish(&mut connection, out, its.close())).await;
+                let due = link.due_at(heartbeat);
+                let at = leaving.map_or(due, |its| due.min(its.at()));
+                timer.as_mut().reset(at);
             }
         }
     }
+}
+
+/// What a connection waits for.
+enum Happened {
+    /// The client sent a frame, or is gone.
+    Heard(Option<Result<Message, SocketError>>),
+    /// There are events to send.
+    Events,
+    /// The session was deleted.
+    Gone,
+    /// The host ends.
+    Closing,
+    /// The time of something has come.
+    Due,
 }
 
 /// Begins the conversation; `out` gets the greeting. `Err` holds what to close with, if the client can still be told.
@@ -331,8 +308,9 @@ async fn take(
         }
         Some(Ok(Message::Text(text))) => ClientFrame::Text(text.as_str().to_owned()),
         Some(Ok(Message::Binary(_))) => ClientFrame::Binary,
-        // The library answers pings by itself.
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(()),
+        // The library has made the answer to a ping.
+        Some(Ok(Message::Ping(_))) => return link.flush().await,
+        Some(Ok(Message::Pong(_) | Message::Frame(_))) => return Ok(()),
         Some(Ok(Message::Close(_))) => {
             link.answer_close().await;
             return Err(None);
@@ -350,33 +328,6 @@ async fn take(
     let beat = connection.heartbeat();
     let receiving = connection.receive(frame, out);
     link.while_beating(terms.heartbeat, beat, receiving).await
-}
-
-fn limits(config: &Config) -> ConnectionLimits {
-    let limits = &config.limits;
-    ConnectionLimits {
-        images: ImageLimits {
-            count: limits.images,
-            bytes: limits.image_bytes,
-            total: limits.images_total_bytes,
-        },
-        json_depth: limits.json_depth,
-        waiting_bytes: limits.frame_bytes.saturating_mul(2),
-        messages_per_minute: limits.messages_per_minute,
-    }
-}
-
-/// What clients are told of the limits.
-pub(super) fn hello_limits(config: &Config) -> HelloLimits {
-    let limits = &config.limits;
-    HelloLimits {
-        frame_bytes: limits.frame_bytes,
-        images: limits.images,
-        image_bytes: limits.image_bytes,
-        images_total_bytes: limits.images_total_bytes,
-        queue: limits.queue,
-        heartbeat_ms: u64::try_from(config.heartbeat.interval.as_millis()).unwrap_or(u64::MAX),
-    }
 }
 
 fn is_too_large(error: &SocketError) -> bool {

@@ -93,6 +93,11 @@ impl WatchedStream {
         }
     }
 
+    /// Whether something may be there to be read; the task is woken when it is.
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_read_ready(cx)
+    }
+
     /// Notes what was written, and fails when the client is to be let go of.
     fn judge(
         &mut self,

@@ -1,5 +1,6 @@
 //! Taking the steps of a script.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use plugin_api::tokio::{self, time::Instant};
@@ -14,6 +15,9 @@ use crate::template::Template;
 /// The most bytes of one delta that is not the script's own; longer text is sent in pieces. Far below what a
 /// host lets through in one event.
 const MAX_DELTA_BYTES: usize = 64 * 1024;
+
+/// Longer than anybody will wait, and no more than a clock can tell.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// How a run ends that does not fail.
 #[derive(Debug, Default, PartialEq)]
@@ -175,19 +179,22 @@ impl<'a, S: Stage> Player<'a, S> {
 
     async fn paced(&mut self, times: u64, wait: Duration, event: &Template) -> Result<(), Halt> {
         let mut due = Instant::now();
+        // Made once, for there may be thousands of runs that do nothing else.
+        let mut stopped = pin!(self.stage.stopped());
+        let mut timer = pin!(tokio::time::sleep_until(due));
         for index in 0..times {
             // From when the one before was due, not from when it was shown: what is late is made up for, so
             // that the rate is the script's.
-            let left = match due.checked_add(wait) {
-                Some(next) => {
-                    due = next;
-                    due.saturating_duration_since(Instant::now())
-                }
+            due = match due.checked_add(wait) {
+                Some(next) => next,
                 // For ever, as far as a clock goes.
-                None => wait,
+                None => Instant::now() + FOR_EVER,
             };
-            if self.stopped_within(left).await {
-                return Err(Halt::Stopped);
+            timer.as_mut().reset(due);
+            tokio::select! {
+                biased;
+                () = &mut stopped => return Err(Halt::Stopped),
+                () = &mut timer => {}
             }
             self.emit(&event.event(index)).await?;
         }

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::frames;
 
 /// As the host's.
-const READ_BUFFER: usize = 2 * 1024;
+const READ_BUFFER: usize = 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
 
 /// What is written before a flush, in bytes: as much as the host reads of its log at once.

@@ -36,6 +36,10 @@ pub(in crate::run) struct Inner {
     pub(super) counted: LogCounts,
 }
 
+/// How many bytes a log collects for saving before it asks for that, rather than for the next second: what waits is in
+/// memory, and all of it is written at once.
+const MUCH: usize = 1024 * 1024;
+
 /// Records on their way to the store.
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
@@ -44,6 +48,8 @@ pub(super) struct Unsaved {
     taken: u64,
     /// Bytes.
     pub(super) handed_out: usize,
+    /// Bytes of `records`, but for what was put back.
+    waiting: usize,
     /// Up to which position the open record was handed out; 0 when it was not.
     pub(super) open_to: u64,
     pub(super) cut: bool,
@@ -53,6 +59,7 @@ impl Unsaved {
     /// What there is, with the number of its first.
     fn take(&mut self) -> (u64, Vec<Arc<Record>>) {
         let (first, records) = (self.taken, std::mem::take(&mut self.records));
+        self.waiting = 0;
         self.taken += records.len() as u64;
         (first, records)
     }
@@ -206,6 +213,11 @@ impl Inner {
         }
         self.unsaved.handed_out += size;
         self.unsaved.records.push(record);
+        let waited = self.unsaved.waiting;
+        self.unsaved.waiting += size;
+        if waited < MUCH && self.unsaved.waiting >= MUCH {
+            self.share.call();
+        }
     }
 
     /// What is to be saved since the last time, the open record as far as it is.

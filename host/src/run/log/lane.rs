@@ -1,5 +1,7 @@
 //! Live readers of one version of the protocol, and the frames that they share.
 
+use std::task::Waker;
+
 use crate::run::window::Window;
 
 /// See the module.
@@ -9,14 +11,18 @@ pub(in crate::run) struct Lane {
     /// The place of each live cursor; `None` for a free slot.
     readers: Vec<Option<Reader>>,
     live: usize,
+    /// How many readers wait to be woken.
+    waiting: usize,
     /// The place of the reader that is furthest, in the window's count of bytes pushed.
     furthest: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Reader {
     next: u64,
     place: u64,
+    /// Woken by the next event.
+    waker: Option<Waker>,
 }
 
 impl Lane {
@@ -28,6 +34,7 @@ impl Lane {
             window,
             readers: Vec::new(),
             live: 0,
+            waiting: 0,
             furthest: 0,
         }
     }
@@ -58,7 +65,11 @@ impl Lane {
         }
         self.live += 1;
         let place = self.window.pushed();
-        let reader = Some(Reader { next, place });
+        let reader = Some(Reader {
+            next,
+            place,
+            waker: None,
+        });
         self.furthest = self.furthest.max(place);
         match self.readers.iter().position(Option::is_none) {
             Some(slot) => {
@@ -84,16 +95,41 @@ impl Lane {
 
     /// Notes where a reader is now.
     pub(super) fn moved(&mut self, slot: usize, next: u64, place: u64) {
-        if let Some(reader) = self.readers.get_mut(slot) {
-            *reader = Some(Reader { next, place });
+        if let Some(Some(reader)) = self.readers.get_mut(slot) {
+            reader.next = next;
+            reader.place = place;
         }
         self.furthest = self.furthest.max(place);
     }
 
+    /// Has a reader woken by the next event.
+    pub(super) fn wait(&mut self, slot: usize, waker: &Waker) {
+        if let Some(Some(reader)) = self.readers.get_mut(slot) {
+            self.waiting += usize::from(reader.waker.is_none());
+            reader.waker = Some(waker.clone());
+        }
+    }
+
+    /// Whether somebody waits.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// Hands out those who wait.
+    pub(super) fn take_waiting(&mut self, mut take: impl FnMut(Waker)) {
+        self.waiting = 0;
+        let readers = self.readers.iter_mut().flatten();
+        readers
+            .filter_map(|reader| reader.waker.take())
+            .for_each(&mut take);
+    }
+
     /// Takes a reader out; `following` is the position of the next event.
     pub(super) fn leave(&mut self, slot: usize, following: u64) {
-        if let Some(reader) = self.readers.get_mut(slot) {
-            *reader = None;
+        if let Some(reader) = self.readers.get_mut(slot)
+            && let Some(reader) = reader.take()
+        {
+            self.waiting -= usize::from(reader.waker.is_some());
         }
         self.live -= 1;
         if self.live == 0 {

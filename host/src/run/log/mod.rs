@@ -19,13 +19,14 @@ mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
 pub(super) use self::inner::Inner;
 use self::inner::Unsaved;
+use self::lane::Lane;
 pub use self::restore::RestoredRun;
 use self::sampling::Sampling;
 use super::budget::LogBudget;
@@ -82,7 +83,6 @@ pub struct EventLog {
     epoch: Epoch,
     inner: Mutex<Inner>,
     last_seq: AtomicU64,
-    wake: Notify,
     paced: Notify,
     sampling: Sampling,
 }
@@ -116,7 +116,6 @@ impl EventLog {
             epoch,
             inner: Mutex::new(Inner::new(limits, budget, last_seq)),
             last_seq: AtomicU64::new(last_seq),
-            wake: Notify::new(),
             paced: Notify::new(),
             sampling: Sampling::new(),
         }
@@ -147,10 +146,6 @@ impl EventLog {
     /// Position of the latest event; 0 when there is none.
     pub fn last_seq(&self) -> u64 {
         self.last_seq.load(Ordering::Acquire)
-    }
-
-    pub(super) fn appended(&self) -> Notified<'_> {
-        self.wake.notified()
     }
 
     /// Waits until the furthest reader has caught up after [`Appended::Slow`]. Cancel safe; it may return
@@ -315,14 +310,35 @@ impl EventLog {
         self.sampling.written(from, next, now)
     }
 
+    #[inline]
     fn publish(&self, inner: MutexGuard<'_, Inner>) {
         self.last_seq.store(inner.last_seq, Ordering::Release);
-        // Whoever waits is a reader, and registered.
-        let is_watched = inner.is_watched();
-        drop(inner);
-        if is_watched {
-            self.wake.notify_waiters();
+        if inner.lanes.iter().any(Lane::is_awaited) {
+            Self::wake(inner);
         }
+    }
+
+    /// Wakes whoever waits, once the lock is given back.
+    fn wake(mut inner: MutexGuard<'_, Inner>) {
+        let (mut one, mut others) = (None, Vec::new());
+        for lane in &mut inner.lanes {
+            lane.take_waiting(|waker| match one {
+                None => one = Some(waker),
+                Some(_) => others.push(waker),
+            });
+        }
+        drop(inner);
+        one.into_iter().chain(others).for_each(Waker::wake);
+    }
+
+    /// Has a reader woken by the next event after position `next - 1`; false when it is there already.
+    pub(super) fn wait(&self, version: Version, slot: usize, next: u64, waker: &Waker) -> bool {
+        let mut inner = self.lock();
+        let must_wait = inner.last_seq < next;
+        if must_wait {
+            inner.lanes[version.index()].wait(slot, waker);
+        }
+        must_wait
     }
 
     pub(super) fn moved(

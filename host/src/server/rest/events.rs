@@ -25,11 +25,11 @@ use crate::protocol::hello::Asked;
 use crate::protocol::{ErrorCode, errors};
 use crate::run::SessionHandle;
 use crate::server::Host;
+use crate::server::admission::hello_limits;
 use crate::server::leaving::{Leaving, RETRY};
 use crate::server::openapi::Operation;
 use crate::server::places::Place;
 use crate::server::problem::{Problem, ProblemKind};
-use crate::server::socket::hello_limits;
 
 /// Where a browser that comes back says which event was its last.
 const LAST_EVENT_ID: &str = "last-event-id";

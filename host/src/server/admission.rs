@@ -1,0 +1,107 @@
+//! Who may have a connection, and within which limits.
+
+use axum::http::HeaderMap;
+use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::auth;
+use super::host::Host;
+use super::leaving::{Leaving, RETRY};
+use super::origin;
+use super::places::Place;
+use crate::config::Config;
+use crate::connection::ConnectionLimits;
+use crate::guard::ImageLimits;
+use crate::protocol::CloseCode;
+use crate::protocol::hello::HelloLimits;
+use crate::run::SessionHandle;
+use crate::session::{Owner, SessionId, StoreError};
+
+/// A client that may talk to its session.
+pub(super) struct Admitted {
+    pub(super) owner: Owner,
+    pub(super) session: SessionHandle,
+    /// Kept as long as the connection.
+    _place: Place,
+}
+
+/// Who may in gets a token that makes it a connection.
+pub(super) async fn admit(
+    host: &Host,
+    config: &Config,
+    session: &str,
+    headers: &HeaderMap,
+) -> Result<(Admitted, TaskTrackerToken), CloseCode> {
+    if !origin::is_allowed(config, headers) {
+        return Err(CloseCode::NotAllowed);
+    }
+    let owner =
+        auth::authenticate(&config.auth, headers).map_err(|_| CloseCode::NotAuthenticated)?;
+    if host.closing.is_cancelled() || host.connections.is_closed() {
+        let leaving = Leaving::of(
+            config.server.max_connections,
+            config.server.drain_spread,
+            Instant::now(),
+        );
+        return Err(leaving.close());
+    }
+    // Taken before it is counted, so that of many who come at the same moment no more get in than may.
+    let token = host.connections.token();
+    if host.connections.len() > config.server.max_connections {
+        return Err(CloseCode::TooManyConnections);
+    }
+    let place = host
+        .places
+        .take(&owner, config.server.max_connections_per_owner)
+        .ok_or(CloseCode::TooManyConnections)?;
+    let id: SessionId = session.parse().map_err(|_| CloseCode::SessionNotFound)?;
+    // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
+    let session = host.registry.open(id);
+    // Of a session in which something goes on, the owner is known.
+    match session.owner() {
+        Some(its) if *its == owner => {}
+        Some(_) => return Err(CloseCode::SessionNotFound),
+        None => match host.store.get(&owner, id).await {
+            Ok(_) => session.belongs_to(owner.clone()),
+            Err(StoreError::NotFound(_)) => return Err(CloseCode::SessionNotFound),
+            Err(error) => {
+                // The session may well exist: the client is not to forget it.
+                tracing::error!(session = %id, %error, "the session could not be read");
+                return Err(CloseCode::Draining { retry: RETRY });
+            }
+        },
+    }
+    let admitted = Admitted {
+        owner,
+        session,
+        _place: place,
+    };
+    Ok((admitted, token))
+}
+
+pub(super) fn limits(config: &Config) -> ConnectionLimits {
+    let limits = &config.limits;
+    ConnectionLimits {
+        images: ImageLimits {
+            count: limits.images,
+            bytes: limits.image_bytes,
+            total: limits.images_total_bytes,
+        },
+        json_depth: limits.json_depth,
+        waiting_bytes: limits.frame_bytes.saturating_mul(2),
+        messages_per_minute: limits.messages_per_minute,
+    }
+}
+
+/// What clients are told of the limits.
+pub(super) fn hello_limits(config: &Config) -> HelloLimits {
+    let limits = &config.limits;
+    HelloLimits {
+        frame_bytes: limits.frame_bytes,
+        images: limits.images,
+        image_bytes: limits.image_bytes,
+        images_total_bytes: limits.images_total_bytes,
+        queue: limits.queue,
+        heartbeat_ms: u64::try_from(config.heartbeat.interval.as_millis()).unwrap_or(u64::MAX),
+    }
+}
