@@ -126,19 +126,19 @@ impl Connection {
         &self.desk().session
     }
 
-    /// Whether [`Connection::pump`] has something to do.
-    pub fn is_ready(&self) -> bool {
+    /// Whether [`Connection::pump`] has something to do: so many events, or what does not depend on events.
+    pub fn is_ready(&self, events: u64) -> bool {
         match self {
-            Self::V1(conversation) => conversation.is_ready(),
-            Self::V2(conversation) => conversation.is_ready(),
+            Self::V1(conversation) => conversation.is_ready(events),
+            Self::V2(conversation) => conversation.is_ready(events),
         }
     }
 
-    /// Ready when [`Connection::pump`] has something to do.
-    pub fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<()> {
+    /// Ready when [`Connection::pump`] has something to do. Whoever waits for more than one event must not rely on them to come.
+    pub fn poll_ready(&mut self, cx: &Context<'_>, events: u64) -> Poll<()> {
         match self {
-            Self::V1(conversation) => conversation.poll_ready(cx),
-            Self::V2(conversation) => conversation.poll_ready(cx),
+            Self::V1(conversation) => conversation.poll_ready(cx, events),
+            Self::V2(conversation) => conversation.poll_ready(cx, events),
         }
     }
 

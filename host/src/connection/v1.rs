@@ -72,16 +72,16 @@ impl Conversation {
     }
 
     /// Whether [`Conversation::pump`] has something to do.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self, events: u64) -> bool {
         self.watching
             .as_ref()
-            .is_some_and(|watching| watching.replay.is_some() || watching.cursor.is_ready())
+            .is_some_and(|watching| watching.replay.is_some() || watching.cursor.is_ready(events))
     }
 
     /// Ready when [`Conversation::pump`] has something to do; never while idle.
-    pub(super) fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<()> {
+    pub(super) fn poll_ready(&mut self, cx: &Context<'_>, events: u64) -> Poll<()> {
         match &mut self.watching {
-            Some(watching) => watching.cursor.poll_ready(cx),
+            Some(watching) => watching.cursor.poll_ready(cx, events),
             None => Poll::Pending,
         }
     }

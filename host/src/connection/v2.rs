@@ -76,13 +76,13 @@ impl Conversation {
     }
 
     /// Whether there are events to read.
-    pub(super) fn is_ready(&self) -> bool {
-        self.replay.is_some() || self.cursor.is_ready()
+    pub(super) fn is_ready(&self, events: u64) -> bool {
+        self.replay.is_some() || self.cursor.is_ready(events)
     }
 
     /// Ready when there are events to read.
-    pub(super) fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<()> {
-        self.cursor.poll_ready(cx)
+    pub(super) fn poll_ready(&mut self, cx: &Context<'_>, events: u64) -> Poll<()> {
+        self.cursor.poll_ready(cx, events)
     }
 
     /// Answers a frame of the client.

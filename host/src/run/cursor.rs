@@ -57,7 +57,7 @@ pub struct Cursor {
     counts: ReadCounts,
     /// The first position that was not written yet.
     unwritten: u64,
-    /// At which position a waker stands in the log, and whose it is; zeroes when none does.
+    /// For which event a waker stands in the log, and whose it is; zeroes when none does.
     waits: (u64, usize),
 }
 
@@ -287,29 +287,36 @@ impl Cursor {
         self.log.written(from, self.next, now)
     }
 
-    /// Whether there is something to read.
-    pub fn is_ready(&self) -> bool {
-        self.log.last_seq() >= self.next || self.end() < self.next
+    /// Whether there is something to read: so many events, or the run's end.
+    pub fn is_ready(&self, events: u64) -> bool {
+        self.log.last_seq() >= self.wanted(events) || self.end() < self.next
+    }
+
+    /// The last of so many events.
+    fn wanted(&self, events: u64) -> u64 {
+        (self.next + events.saturating_sub(1)).min(self.end())
     }
 
     /// Waits until there is something to read. Cancel safe.
     pub async fn ready(&mut self) {
-        poll_fn(|cx| self.poll_ready(cx)).await;
+        poll_fn(|cx| self.poll_ready(cx, 1)).await;
     }
 
-    /// Likewise, as a poll: the latest task that has polled it is woken.
-    pub fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.is_ready() {
+    /// Ready when there is something to read: so many events, or the run's end. The latest task that has polled it is woken,
+    /// at the latest by the next event if it waits for one; if it waits for more, it must not rely on them to come.
+    pub fn poll_ready(&mut self, cx: &Context<'_>, events: u64) -> Poll<()> {
+        if self.is_ready(events) {
             return Poll::Ready(());
         }
-        // A waker is taken from the log by an append alone, and there was none since.
-        let waits = (self.next, cx.waker().data().addr());
+        let want = self.wanted(events);
+        // A waker is taken from the log by the event that is wanted alone, and there was none since.
+        let waits = (want, cx.waker().data().addr());
         if self.waits == waits {
             return Poll::Pending;
         }
         self.waits = (0, 0);
-        let (version, slot, next) = (self.version, self.slot, self.next);
-        if self.log.wait(version, slot, next, cx.waker()) && !self.is_ready() {
+        let (version, slot) = (self.version, self.slot);
+        if self.log.wait(version, slot, want, cx.waker()) && !self.is_ready(events) {
             self.waits = waits;
             return Poll::Pending;
         }

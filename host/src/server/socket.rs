@@ -13,7 +13,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::FutureExt;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as SocketError};
 use tokio_tungstenite::tungstenite::protocol::Message;
 
@@ -35,6 +35,16 @@ use crate::session::StoreError;
 
 /// How many times in a row events that are ready are written before the client is listened to again.
 const EAGER: u32 = 16;
+
+/// Frames that have gathered while the ones before them were written: so many make a stream a fast one, which is written in
+/// larger pieces. To write each handful at once would cost more than to make it, for whoever emits them too.
+const FAST: u64 = 32;
+
+/// Events that are waited for in a fast stream before they are written.
+const GATHERED: u64 = 512;
+
+/// How long they are waited for.
+const GATHERING: Duration = Duration::from_millis(1);
 
 /// `GET /ws/sessions/{session_id}`. Every refusal completes the upgrade first, since a browser cannot see an
 /// HTTP status.
@@ -150,6 +160,8 @@ async fn converse(
     tokio::pin!(gone, closing, timer);
     let mut seldom = Seldom::default();
     let mut eager = 0;
+    // How many events are worth a write.
+    let mut worth = 1;
     loop {
         if let Err(end) = link.write(&mut out).await {
             return end;
@@ -163,12 +175,13 @@ async fn converse(
             }
             continue;
         }
-        if connection.is_replaying() || (eager < EAGER && connection.is_ready()) {
+        if connection.is_replaying() || (eager < EAGER && connection.is_ready(worth)) {
             eager += 1;
             if let Err(trimmed) = connection.pump(&mut out) {
                 tracing::info!(session = %session.id(), %trimmed, "client too slow");
                 return Some(CloseCode::TooSlow);
             }
+            worth = if out.count() < FAST { 1 } else { GATHERED };
             continue;
         }
         eager = 0;
@@ -178,7 +191,7 @@ async fn converse(
             if let Poll::Ready(frame) = link.poll_hear(cx) {
                 return Poll::Ready(Happened::Heard(frame));
             }
-            if connection.poll_ready(cx).is_ready() {
+            if connection.poll_ready(cx, worth).is_ready() {
                 return Poll::Ready(Happened::Events);
             }
             seldom.poll(cx, |cx| {
@@ -191,7 +204,13 @@ async fn converse(
                 }
             })
         });
-        match happened.await {
+        let happened = if worth == 1 {
+            happened.await
+        } else {
+            let gathered = Box::pin(timeout(GATHERING, happened)).await;
+            gathered.unwrap_or(Happened::Gathered)
+        };
+        match happened {
             Happened::Heard(frame) => {
                 let taking = take(link, &mut connection, terms, frame, &mut out);
                 if let Err(end) = Box::pin(taking).await {
@@ -199,6 +218,7 @@ async fn converse(
                 }
             }
             Happened::Events => {}
+            Happened::Gathered => worth = 1,
             Happened::Gone => {
                 let ending = link.finish(&mut connection, out, CloseCode::SessionNotFound);
                 return Box::pin(ending).await;
@@ -254,6 +274,8 @@ enum Happened {
     Heard(Option<Result<Message, SocketError>>),
     /// There are events to send.
     Events,
+    /// Fewer events than that came in the time.
+    Gathered,
     /// The session was deleted.
     Gone,
     /// The host ends.

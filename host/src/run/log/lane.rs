@@ -11,8 +11,8 @@ pub(in crate::run) struct Lane {
     /// The place of each live cursor; `None` for a free slot.
     readers: Vec<Option<Reader>>,
     live: usize,
-    /// How many readers wait to be woken.
-    waiting: usize,
+    /// No reader wants to be woken before there is an event at this position; `u64::MAX` when none wants to.
+    wanted: u64,
     /// The place of the reader that is furthest, in the window's count of bytes pushed.
     furthest: u64,
 }
@@ -21,8 +21,8 @@ pub(in crate::run) struct Lane {
 struct Reader {
     next: u64,
     place: u64,
-    /// Woken by the next event.
-    waker: Option<Waker>,
+    /// Woken by the event at the position.
+    waker: Option<(u64, Waker)>,
 }
 
 impl Lane {
@@ -34,7 +34,7 @@ impl Lane {
             window,
             readers: Vec::new(),
             live: 0,
-            waiting: 0,
+            wanted: u64::MAX,
             furthest: 0,
         }
     }
@@ -102,39 +102,41 @@ impl Lane {
         self.furthest = self.furthest.max(place);
     }
 
-    /// Has a reader woken by the next event.
-    pub(super) fn wait(&mut self, slot: usize, waker: &Waker) {
+    /// Has a reader woken by the event at position `want`.
+    pub(super) fn wait(&mut self, slot: usize, want: u64, waker: &Waker) {
         if let Some(Some(reader)) = self.readers.get_mut(slot) {
-            self.waiting += usize::from(reader.waker.is_none());
-            reader.waker = Some(waker.clone());
+            self.wanted = self.wanted.min(want);
+            reader.waker = Some((want, waker.clone()));
         }
     }
 
-    /// Whether somebody waits.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.waiting > 0
+    /// Whether somebody may want to be woken by the event at position `last`.
+    pub(super) fn is_awaited(&self, last: u64) -> bool {
+        self.wanted <= last
     }
 
-    /// Hands out those who wait.
-    pub(super) fn take_waiting(&mut self, mut take: impl FnMut(Waker)) {
-        self.waiting = 0;
-        let readers = self.readers.iter_mut().flatten();
-        readers
-            .filter_map(|reader| reader.waker.take())
-            .for_each(&mut take);
+    /// Hands out those who want to be woken by the event at position `last`.
+    pub(super) fn take_waiting(&mut self, last: u64, mut take: impl FnMut(Waker)) {
+        self.wanted = u64::MAX;
+        for reader in self.readers.iter_mut().flatten() {
+            if let Some((_, waker)) = reader.waker.take_if(|(want, _)| *want <= last) {
+                take(waker);
+            } else if let Some((want, _)) = reader.waker {
+                self.wanted = self.wanted.min(want);
+            }
+        }
     }
 
     /// Takes a reader out; `following` is the position of the next event.
     pub(super) fn leave(&mut self, slot: usize, following: u64) {
-        if let Some(reader) = self.readers.get_mut(slot)
-            && let Some(reader) = reader.take()
-        {
-            self.waiting -= usize::from(reader.waker.is_some());
+        if let Some(reader) = self.readers.get_mut(slot) {
+            *reader = None;
         }
         self.live -= 1;
         if self.live == 0 {
             self.window.restart(following);
             self.readers = Vec::new();
+            self.wanted = u64::MAX;
         }
         self.furthest = self
             .readers

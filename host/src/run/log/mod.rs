@@ -16,6 +16,8 @@ mod resume_tests;
 mod sampling;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wake_tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +28,6 @@ use tokio::sync::Notify;
 
 pub(super) use self::inner::Inner;
 use self::inner::Unsaved;
-use self::lane::Lane;
 pub use self::restore::RestoredRun;
 use self::sampling::Sampling;
 use super::budget::LogBudget;
@@ -313,16 +314,18 @@ impl EventLog {
     #[inline]
     fn publish(&self, inner: MutexGuard<'_, Inner>) {
         self.last_seq.store(inner.last_seq, Ordering::Release);
-        if inner.lanes.iter().any(Lane::is_awaited) {
+        let last = inner.last_seq;
+        if inner.lanes.iter().any(|lane| lane.is_awaited(last)) {
             Self::wake(inner);
         }
     }
 
     /// Wakes whoever waits, once the lock is given back.
     fn wake(mut inner: MutexGuard<'_, Inner>) {
+        let last = inner.last_seq;
         let (mut one, mut others) = (None, Vec::new());
         for lane in &mut inner.lanes {
-            lane.take_waiting(|waker| match one {
+            lane.take_waiting(last, |waker| match one {
                 None => one = Some(waker),
                 Some(_) => others.push(waker),
             });
@@ -331,12 +334,12 @@ impl EventLog {
         one.into_iter().chain(others).for_each(Waker::wake);
     }
 
-    /// Has a reader woken by the next event after position `next - 1`; false when it is there already.
-    pub(super) fn wait(&self, version: Version, slot: usize, next: u64, waker: &Waker) -> bool {
+    /// Has a reader woken by the event at position `want`; false when it is there already.
+    pub(super) fn wait(&self, version: Version, slot: usize, want: u64, waker: &Waker) -> bool {
         let mut inner = self.lock();
-        let must_wait = inner.last_seq < next;
+        let must_wait = inner.last_seq < want;
         if must_wait {
-            inner.lanes[version.index()].wait(slot, waker);
+            inner.lanes[version.index()].wait(slot, want, waker);
         }
         must_wait
     }
