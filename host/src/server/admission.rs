@@ -59,6 +59,7 @@ pub(super) async fn admit(
     let session = host.registry.open(id);
     // Of a session in which something goes on, the owner is known.
     match session.owner() {
+        Some(_) if session.is_gone() => return Err(CloseCode::SessionNotFound),
         Some(its) if *its == owner => {}
         Some(_) => return Err(CloseCode::SessionNotFound),
         None => match host.store.get(&owner, id).await {
