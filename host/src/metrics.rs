@@ -63,6 +63,9 @@ pub struct Now {
     pub failed: usize,
 }
 
+/// Generations of plugins, by state.
+pub type Generations = [(&'static str, usize)];
+
 /// See the module.
 pub struct Metrics {
     registry: Registry,
@@ -85,6 +88,8 @@ pub struct Metrics {
     max_lag: Gauge,
     lagging: Gauge,
     plugins: Family<Label, Gauge>,
+    generations: Family<Label, Gauge>,
+    reloads: Family<Label, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -135,6 +140,8 @@ impl Default for Metrics {
             max_lag: Gauge::default(),
             lagging: Gauge::default(),
             plugins: Family::default(),
+            generations: Family::default(),
+            reloads: Family::default(),
         };
         metrics.registered()
     }
@@ -227,6 +234,12 @@ impl Metrics {
             "Configured plugins, by state",
             self.plugins.clone(),
         );
+        r.register(
+            "plugin_generations",
+            "Libraries that were opened since the process began, by state",
+            self.generations.clone(),
+        );
+        r.register("reloads", "Reloads, by result", self.reloads.clone());
         self.registry = registry;
         self
     }
@@ -300,8 +313,14 @@ impl Metrics {
         self.failures.get_or_create(&labels).inc();
     }
 
+    /// The host read its configuration and plugins again, and put them in force or refused to.
+    pub fn reloaded(&self, in_force: bool) {
+        let result = if in_force { "ok" } else { "refused" };
+        self.reloads.get_or_create(&[("result", result)]).inc();
+    }
+
     /// All metrics as text, in the OpenMetrics format that Prometheus reads.
-    pub fn page(&self, now: &Now) -> String {
+    pub fn page(&self, now: &Now, generations: &Generations) -> String {
         let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         set(&self.sessions, now.sessions as u64);
         set(&self.log_bytes, now.log_bytes as u64);
@@ -312,6 +331,10 @@ impl Metrics {
                 &self.plugins.get_or_create(&[("state", state)]),
                 count as u64,
             );
+        }
+        for (state, count) in generations {
+            let gauge = self.generations.get_or_create_owned(&[("state", state)]);
+            set(&gauge, *count as u64);
         }
         let mut page = String::new();
         // A string takes all that is written to it.
@@ -334,7 +357,8 @@ mod tests {
         metrics.closed(4008);
         metrics.run_ended("lost");
         metrics.plugin_failed(PluginFailure::Mapper, "echo");
-        let page = metrics.page(&Now::default());
+        metrics.reloaded(true);
+        let page = metrics.page(&Now::default(), &[("serving", 1)]);
         let on_page: BTreeSet<_> = page
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))

@@ -158,7 +158,7 @@
 //!   [`RunContext::state_get`] and [`RunContext::state_put`].
 //! - **Threads.** Futures run on a tokio runtime of the library's own, with at most four workers: the usual
 //!   crates work, and what blocks belongs into [`tokio::task::spawn_blocking`]. Tasks of one's own may outlive a
-//!   run; what they emit then is refused.
+//!   run; what they emit then is refused. They end with the library's last instance.
 //! - **Logs** are plain [`tracing`] events; the host adds to which run they belong.
 //! - **Panics** fail the one run, call or instance. Do not build with `panic = "abort"`: such a library is
 //!   refused.

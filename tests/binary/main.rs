@@ -6,5 +6,7 @@ mod chat;
 mod cli;
 mod killed;
 mod process;
+mod reload;
 mod signals;
+mod swap;
 mod telemetry;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::process::Serving;
 
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 [storage]
 path = "../data"
 [server]
@@ -42,7 +42,7 @@ async fn connect(serving: &Serving, session: SessionId) -> Client {
         .await
 }
 
-async fn idle(serving: &Serving, session: SessionId) -> Client {
+pub(crate) async fn idle(serving: &Serving, session: SessionId) -> Client {
     let mut client = connect(serving, session).await;
     client.expect_kind("session_sync").await;
     client
@@ -54,7 +54,7 @@ pub(crate) async fn exit_code(mut serving: Serving) -> Option<i32> {
     ended.await.unwrap()
 }
 
-fn draining() -> Close {
+pub(crate) fn draining() -> Close {
     Close {
         code: 1012,
         reason: "retry_ms=1000".to_owned(),
@@ -172,7 +172,7 @@ async fn a_run_that_the_hosts_death_cut_short_is_lost_with_what_was_saved() {
 }
 
 /// A field of `/proc/PID/status`, in KiB.
-fn memory(serving: &Serving, field: &str) -> u64 {
+pub(crate) fn memory(serving: &Serving, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", serving.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use roundhouse_host::config::{Config, Loader};
+use roundhouse_host::config::Loader;
 use roundhouse_host::server::{self, Host, Patience};
 use roundhouse_host::session::{Owner, PageRequest, Run, SessionId, Turn, TurnPageRequest};
 use serde_json::json;
@@ -117,7 +117,9 @@ impl TestHost {
         drain: Duration,
         patience: Patience,
     ) -> Self {
-        let config = config(folder.path(), toml);
+        let source = source(folder.path(), toml);
+        let config = source.clone().load();
+        let config = config.unwrap_or_else(|faults| panic!("{faults}"));
         let listener = match TcpListener::bind("127.0.0.1:0").await {
             Ok(listener) => listener,
             Err(error) => panic!("cannot listen: {error}"),
@@ -126,7 +128,7 @@ impl TestHost {
             Ok(address) => address,
             Err(error) => panic!("no address: {error}"),
         };
-        let host = match soon("starting the host", Host::start(config)).await {
+        let host = match soon("starting the host", Host::start_reloadable(config, source)).await {
             Ok(host) => host,
             Err(error) => panic!("the host does not start: {error}"),
         };
@@ -138,7 +140,7 @@ impl TestHost {
                 // Sent, or dropped with the test that failed.
                 let _ = ended.await;
             },
-            drain,
+            Some(drain),
             patience,
         ));
         Self {
@@ -167,6 +169,26 @@ impl TestHost {
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Writes another configuration over the usual one. The host takes it up when it reads it again.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn reconfigure(&self, toml: &str) {
+        if let Err(error) = std::fs::write(self.path("test.toml"), toml) {
+            panic!("the configuration cannot be written: {error}");
+        }
+    }
+
+    /// Has the host read its configuration and plugins again.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub async fn reload(&self) -> Answer {
+        self.rest.post("/admin/reload", &json!({})).await
     }
 
     /// The HTTP side.
@@ -396,8 +418,8 @@ impl Drop for TestHost {
     }
 }
 
-/// The usual configuration, and this text over it.
-fn config(folder: &Path, toml: &str) -> Config {
+/// Where the usual configuration is read, with this text over it.
+fn source(folder: &Path, toml: &str) -> Loader {
     let write = |name: &str, text: &str| {
         let file = folder.join(name);
         let written = file
@@ -411,6 +433,5 @@ fn config(folder: &Path, toml: &str) -> Config {
     };
     write("config/roundhouse.toml", BASE);
     let own = write("test.toml", toml);
-    let loaded = Loader::empty().default_file_in(folder).file(own).load();
-    loaded.unwrap_or_else(|faults| panic!("{faults}"))
+    Loader::empty().default_file_in(folder).file(own)
 }

@@ -52,6 +52,22 @@ impl Rest {
         self.send(Method::GET, path, None).await
     }
 
+    /// `GET` of what is no JSON.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub async fn text(&self, path: &str) -> String {
+        let answer = async {
+            let response = self.request(Method::GET, path).send().await?;
+            response.text().await
+        };
+        match soon("an answer", answer).await {
+            Ok(text) => text,
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+
     /// `POST` with a JSON body.
     ///
     /// # Panics

@@ -74,6 +74,10 @@ struct ConfigArgs {
 
 impl ConfigArgs {
     fn load(&self) -> anyhow::Result<Config> {
+        Ok(self.loader()?.load()?)
+    }
+
+    fn loader(&self) -> anyhow::Result<Loader> {
         let mut loader = Loader::from_process();
         if let Some(file) = &self.config {
             loader = loader.file(file);
@@ -90,7 +94,7 @@ impl ConfigArgs {
         if let Some(log) = &self.log {
             loader = loader.flag("--log", "log.filter", log.as_str());
         }
-        Ok(loader.load()?)
+        Ok(loader)
     }
 
     /// The arguments that another process of this binary is to be given.

@@ -31,6 +31,8 @@ pub struct Config {
     pub log: Log,
     /// What the host counts of itself.
     pub metrics: Metrics,
+    /// How the host takes up changes while it runs.
+    pub reload: Reload,
     /// What the host tells an OpenTelemetry collector.
     pub telemetry: Telemetry,
     /// Where plugin libraries are found, and which ones there are.
@@ -145,6 +147,8 @@ pub struct Token {
     pub owner: String,
     /// SHA-256 of the token's UTF-8 bytes.
     pub sha256: [u8; 32],
+    /// Whether it opens what is the operator's, too.
+    pub admin: bool,
 }
 
 impl fmt::Debug for Token {
@@ -152,6 +156,7 @@ impl fmt::Debug for Token {
         f.debug_struct("Token")
             .field("owner", &self.owner)
             .field("sha256", &"***")
+            .field("admin", &self.admin)
             .finish()
     }
 }
@@ -179,6 +184,15 @@ pub enum LogFormat {
 pub struct Metrics {
     /// Whether they may be read without a token.
     pub public: bool,
+}
+
+/// `[reload]`
+#[derive(Debug, Clone)]
+pub struct Reload {
+    /// How often the files are looked at; zero for never.
+    pub watch: Duration,
+    /// Most library copies that are opened in the life of the process; at least 1.
+    pub max_generations: usize,
 }
 
 /// `[telemetry]`

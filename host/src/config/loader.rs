@@ -1,6 +1,7 @@
 //! Finds the layers, merges them, checks the whole.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -30,7 +31,7 @@ pub const DEFAULT_FILE: &str = "config/roundhouse.toml";
 /// assert_eq!(config.default_agent, "echo");
 /// # Ok::<(), roundhouse_host::config::Faults>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Loader {
     folder: PathBuf,
@@ -39,10 +40,11 @@ pub struct Loader {
     text: Option<(PathBuf, String)>,
     variables: Vec<(OsString, OsString)>,
     flags: Vec<Flag>,
+    listening: Option<SocketAddr>,
 }
 
 /// What a flag of the command line sets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Flag {
     name: String,
     path: Vec<String>,
@@ -97,6 +99,23 @@ impl Loader {
         self
     }
 
+    /// Judges the configuration as that of a host which listens there already, whatever it says of that: one beyond
+    /// loopback is not to be left without authentication.
+    pub fn listening_on(mut self, address: SocketAddr) -> Self {
+        self.listening = Some(address);
+        self
+    }
+
+    /// The files that are read, there or not.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let default = self
+            .find_default_file
+            .then(|| self.folder.join(DEFAULT_FILE));
+        let asked_for = self.file.as_ref().map(|path| self.folder.join(path));
+        default.into_iter().chain(asked_for).collect()
+    }
+
     /// Reads, merges and checks the layers.
     ///
     /// # Errors
@@ -108,7 +127,7 @@ impl Loader {
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
-        check(&layers::merge(&layers), &self.folder)
+        check(&layers::merge(&layers), &self.folder, self.listening)
     }
 
     fn layers(&self) -> (Vec<Layer>, Vec<Fault>) {
@@ -193,7 +212,7 @@ fn built_in(agents_configured: bool) -> Map<String, Value> {
 
 /// Checks the merged layers: first against the schema, then, with the values taken out that
 /// it refused, everything a schema cannot say.
-fn check(root: &Located, folder: &Path) -> Result<Config, Faults> {
+fn check(root: &Located, folder: &Path, listening: Option<SocketAddr>) -> Result<Config, Faults> {
     let found = validate::breaches(validator(), schema(), root.value());
     let refused: Vec<String> = found.iter().map(|breach| breach.pointer.clone()).collect();
     let mut faults: Vec<Fault> = found.iter().map(|breach| breach.fault(root)).collect();
@@ -205,7 +224,7 @@ fn check(root: &Located, folder: &Path) -> Result<Config, Faults> {
     whole_numbers(&mut value);
     let checked = match serde_json::from_value::<Raw>(value) {
         Ok(raw) => {
-            let mut lowering = Lowering::new(root, &refused, folder);
+            let mut lowering = Lowering::new(root, &refused, folder, listening);
             let config = lowering.config(&raw);
             faults.append(&mut lowering.faults);
             Some(config)

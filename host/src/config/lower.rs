@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::checked::{
-    Auth, Config, Heartbeat, Limits, Log, LogFormat, Metrics, Server, Stop, Storage, Telemetry,
-    Token,
+    Auth, Config, Heartbeat, Limits, Log, LogFormat, Metrics, Reload, Server, Stop, Storage,
+    Telemetry, Token,
 };
 use super::fault::Fault;
 use super::located::Located;
@@ -25,15 +25,23 @@ pub(super) struct Lowering<'a> {
     refused: &'a [String],
     /// Where relative paths start that no file names.
     folder: &'a Path,
+    /// Where a host listens that is running already.
+    listening: Option<SocketAddr>,
     pub(super) faults: Vec<Fault>,
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn new(root: &'a Located, refused: &'a [String], folder: &'a Path) -> Self {
+    pub(super) fn new(
+        root: &'a Located,
+        refused: &'a [String],
+        folder: &'a Path,
+        listening: Option<SocketAddr>,
+    ) -> Self {
         Self {
             root,
             refused,
             folder,
+            listening,
             faults: Vec::new(),
         }
     }
@@ -60,6 +68,10 @@ impl<'a> Lowering<'a> {
             log: self.log(&raw.log),
             metrics: Metrics {
                 public: raw.metrics.public,
+            },
+            reload: Reload {
+                watch: raw.reload.watch.0,
+                max_generations: count(raw.reload.max_generations),
             },
             telemetry: Telemetry {
                 otlp_endpoint: raw.telemetry.otlp_endpoint.clone(),
@@ -163,9 +175,12 @@ impl<'a> Lowering<'a> {
             tokens.push(Token {
                 owner: token.owner.clone(),
                 sha256,
+                admin: token.admin,
             });
         }
-        let loopback = listen.ip().to_canonical().is_loopback();
+        let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+        let loopback = is_loopback(listen);
+        let beyond = self.listening.filter(|address| !is_loopback(*address));
         match raw.mode {
             Some(raw::AuthMode::None) => Auth::None,
             Some(raw::AuthMode::Tokens) if raw.tokens.is_empty() => {
@@ -183,6 +198,18 @@ impl<'a> Lowering<'a> {
                     self.fault(
                         "/server/listen",
                         "is not a loopback address, and no authentication is configured",
+                        "add tokens under auth.tokens, or write auth.mode = \"none\" to let \
+                         everybody in",
+                    );
+                } else if let Some(address) = beyond
+                    && !self.refused("/auth")
+                {
+                    let problem = format!(
+                        "asks for no authentication, and the host listens on {address} until it is restarted"
+                    );
+                    self.fault(
+                        "/auth",
+                        &problem,
                         "add tokens under auth.tokens, or write auth.mode = \"none\" to let \
                          everybody in",
                     );

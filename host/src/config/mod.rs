@@ -31,7 +31,7 @@ mod values;
 
 pub use checked::{
     Agent, Auth, ComponentName, Config, Heartbeat, Library, LibraryFile, Limits, Log, LogFormat,
-    Mapper, Metrics, Plugins, Server, Stop, Storage, Telemetry, Token, Toolset,
+    Mapper, Metrics, Plugins, Reload, Server, Stop, Storage, Telemetry, Token, Toolset,
 };
 pub use fault::{Fault, Faults, Source};
 pub use loader::{DEFAULT_FILE, Loader};

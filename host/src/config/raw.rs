@@ -43,6 +43,8 @@ pub(crate) struct Raw {
     pub(crate) log: Log,
     /// What the host counts of itself.
     pub(crate) metrics: Metrics,
+    /// How the host takes up changes while it runs.
+    pub(crate) reload: Reload,
     /// What the host tells an OpenTelemetry collector.
     pub(crate) telemetry: Telemetry,
     /// Where plugin libraries are found, and which ones there are.
@@ -275,6 +277,8 @@ pub(crate) struct Token {
     /// The SHA-256 of the token, in hexadecimal: `printf %s "$TOKEN" | sha256sum`.
     #[serde(skip_serializing_if = "Sha256Hex::is_empty")]
     pub(crate) sha256: Sha256Hex,
+    /// Whether who has the token may have the host read its configuration and plugins again.
+    pub(crate) admin: bool,
 }
 
 /// What the host logs, and how.
@@ -327,6 +331,28 @@ pub(crate) struct Telemetry {
 pub(crate) struct Metrics {
     /// Whether `/metrics` needs no token, although tokens are configured.
     pub(crate) public: bool,
+}
+
+/// How the host takes up changes while it runs.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Reload {
+    /// How often the host looks whether its configuration file or a plugin's file has changed, to
+    /// take the change up by itself; 0: it does not look.
+    pub(crate) watch: HumanDuration,
+    /// Most generations of all plugins, a generation being one opened copy of a library. What was
+    /// opened stays in memory, so a reload that would go beyond it is refused until a restart.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) max_generations: u32,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self {
+            watch: HumanDuration(Duration::ZERO),
+            max_generations: 256,
+        }
+    }
 }
 
 /// Where plugin libraries are found, and which ones there are.

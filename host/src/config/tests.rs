@@ -144,6 +144,10 @@ fn the_shipped_samples_are_right() {
     );
     assert_eq!(config.heartbeat.interval, defaults.heartbeat.interval);
     assert_eq!(config.stop.grace, defaults.stop.grace);
+    assert_eq!(
+        format!("{:?}", config.reload),
+        format!("{:?}", defaults.reload)
+    );
 }
 
 #[test]

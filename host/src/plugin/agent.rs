@@ -125,7 +125,10 @@ impl Agent {
             copy,
             instance,
             pass,
-        } = entering.await.map_err(|error| self.not_serving(&error))?;
+        } = entering.await.map_err(|error| {
+            slot.current().generation.failed();
+            self.not_serving(&error)
+        })?;
         let owner = Owner {
             agent: params.agent.clone(),
             session_id: params.session_id.clone(),

@@ -8,13 +8,19 @@ use super::backing::Backing;
 use super::catalog::{Catalog, Plugin, PluginState, PluginStatus};
 use super::chain::ChainLink;
 use super::component::{ComponentKind, mapper_name};
+use super::generations::Generations;
 use super::load::{Attempt, LoadedPlugin};
 use super::patterns::Patterns;
+use super::plan;
 use super::tools::{ConfiguredToolset, ToolRegistry};
 use crate::config::{ComponentName, Config, Fault, Mapper, Toolset};
 
 /// The catalogue of what loaded, and of what did not with the reason. No required plugin is among the latter.
-pub(super) fn catalog(config: &Config, attempts: Vec<Attempt<'_>>) -> Catalog {
+pub(super) fn catalog(
+    config: &Config,
+    attempts: Vec<Attempt<'_>>,
+    generations: Arc<Generations>,
+) -> Catalog {
     let mut backings: HashMap<String, Backing> = HashMap::new();
     let mut plugins = Vec::new();
     for Attempt {
@@ -24,22 +30,23 @@ pub(super) fn catalog(config: &Config, attempts: Vec<Attempt<'_>>) -> Catalog {
         result,
     } in attempts
     {
-        let (state, slot, backing) = match result {
+        let (state, lease, backing) = match result {
             Ok(LoadedPlugin {
                 library,
                 version,
                 built_with,
                 components,
-                slot,
+                lease,
+                kept: _,
             }) => {
-                let backing = Backing::Loaded(Arc::clone(&slot));
+                let backing = Backing::Loaded(Arc::clone(&lease));
                 let state = PluginState::Loaded {
                     library,
                     version,
                     built_with,
                     components,
                 };
-                (state, Some(slot), backing)
+                (state, Some(lease), backing)
             }
             Err(faults) => {
                 let reasons: Vec<String> = faults.iter().map(Fault::to_string).collect();
@@ -60,8 +67,13 @@ pub(super) fn catalog(config: &Config, attempts: Vec<Attempt<'_>>) -> Catalog {
             file,
             required: library.required,
             state,
+            generation: None,
         };
-        plugins.push(Plugin { status, slot });
+        plugins.push(Plugin {
+            status,
+            lease,
+            settings: plan::settings(library),
+        });
     }
     let parts = Parts {
         config,
@@ -81,6 +93,7 @@ pub(super) fn catalog(config: &Config, attempts: Vec<Attempt<'_>>) -> Catalog {
         agents,
         default_agent,
         tools,
+        generations,
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::generations::Lease;
 use super::slot::PluginSlot;
 
 /// The plugin behind an agent, toolset or mapper.
 #[derive(Clone)]
 pub(crate) enum Backing {
-    Loaded(Arc<PluginSlot>),
+    Loaded(Arc<Lease>),
     /// Which plugin failed, and why.
     Failed(Arc<str>),
 }
@@ -15,7 +16,7 @@ pub(crate) enum Backing {
 impl Backing {
     pub(crate) fn slot(&self) -> Result<&Arc<PluginSlot>, &str> {
         match self {
-            Self::Loaded(slot) => Ok(slot),
+            Self::Loaded(lease) => Ok(&lease.slot),
             Self::Failed(reason) => Err(reason),
         }
     }

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use plugin_api::wire::ToolOutputData;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::Agent;
+use super::changes::{PluginChange, changes};
+use super::generation::GenerationStatus;
+use super::generations::{GenerationCount, Generations, Lease};
 use super::loader::ComponentInfo;
-use super::slot::PluginSlot;
 use super::tools::{ToolEntry, ToolRegistry, ToolRequest, ToolsetStatus};
 
 /// What one configuration's plugins offer. Immutable: a new configuration makes a new one. (Which library
@@ -22,11 +23,22 @@ pub struct Catalog {
     pub(crate) agents: BTreeMap<String, Arc<Agent>>,
     pub(crate) default_agent: String,
     pub(crate) tools: Arc<ToolRegistry>,
+    pub(crate) generations: Arc<Generations>,
 }
 
 pub(crate) struct Plugin {
     pub(crate) status: PluginStatus,
-    pub(crate) slot: Option<Arc<PluginSlot>>,
+    pub(crate) lease: Option<Arc<Lease>>,
+    /// What is configured for its library, but for the file.
+    pub(crate) settings: serde_json::Value,
+}
+
+impl Plugin {
+    /// The generation that new runs take; none of one that failed.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        let lease = self.lease.as_ref()?;
+        Some(lease.slot.current().generation.number())
+    }
 }
 
 /// A configured plugin, and what became of it.
@@ -40,6 +52,8 @@ pub struct PluginStatus {
     pub required: bool,
     /// What became of it.
     pub state: PluginState,
+    /// The generation that new runs take; none of one that failed.
+    pub generation: Option<u64>,
 }
 
 /// What became of a plugin.
@@ -98,8 +112,56 @@ impl Catalog {
     pub fn plugins(&self) -> Vec<PluginStatus> {
         self.plugins
             .iter()
-            .map(|plugin| plugin.status.clone())
+            .map(|plugin| PluginStatus {
+                generation: plugin.generation(),
+                ..plugin.status.clone()
+            })
             .collect()
+    }
+
+    /// All generations of all plugins since the process began, those of other catalogues included, in the order in which
+    /// they were opened.
+    #[must_use]
+    pub fn generations(&self) -> Vec<GenerationStatus> {
+        self.generations.statuses()
+    }
+
+    /// How many generations were opened, of how many that may be.
+    #[must_use]
+    pub fn generation_count(&self) -> GenerationCount {
+        self.generations.count()
+    }
+
+    /// Changes how many generations may be opened.
+    pub fn allow_generations(&self, most: usize) {
+        self.generations.allow(most);
+    }
+
+    /// New runs take this catalogue from now on, and no longer `before`. Runs that took that keep it; its plugins that
+    /// are not in this one end when the last such run has.
+    pub fn put_in_force(&self, before: Option<&Self>) {
+        for lease in self.leases() {
+            lease.slot.put_in_force();
+        }
+        let is_here = |old: &Arc<Lease>| self.leases().any(|lease| Arc::ptr_eq(lease, old));
+        for old in before.into_iter().flat_map(Self::leases) {
+            if !is_here(old) {
+                old.slot.supersede();
+            }
+        }
+    }
+
+    /// What is different from `before`, plugin by plugin.
+    #[must_use]
+    pub fn changes_since(&self, before: &Self) -> Vec<PluginChange> {
+        changes(&before.plugins, &self.plugins)
+    }
+
+    /// The plugin of this name, loaded or not.
+    pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
+        self.plugins
+            .iter()
+            .find(|plugin| plugin.status.name == name)
     }
 
     /// Calls a tool on an agent's behalf: checks that it may, checks the arguments against the tool's schema,
@@ -122,30 +184,23 @@ impl Catalog {
         self.tools.call(agent, request, progress, cancel).await
     }
 
-    /// Tells every agent and toolset that a session is gone for good.
+    /// Tells every agent and toolset, those of other catalogues included, that a session is gone for good.
     pub fn session_ended(&self, session_id: &str) {
-        for slot in self.slots() {
+        for slot in self.generations.slots() {
             slot.current().session_ended(session_id);
         }
     }
 
-    /// Ends every instance, once no run, call or mapper uses it, and takes no new work. What is still in use when
-    /// `deadline` is over is left as it is.
+    /// Ends every instance, those of other catalogues included, once no run, call or mapper uses it, and takes no new
+    /// work. What is still in use when `deadline` is over is left as it is.
     pub async fn shutdown(&self, deadline: Duration) {
-        let closing = join_all(self.slots().map(|slot| slot.close()));
-        if tokio::time::timeout(deadline, closing).await.is_err() {
-            tracing::warn!(
-                "plugins were still in use {} s after the end",
-                deadline.as_secs_f32()
-            );
-        }
-        join_all(self.slots().map(|slot| slot.give_up())).await;
+        self.generations.shut_down(deadline).await;
     }
 
-    fn slots(&self) -> impl Iterator<Item = &Arc<PluginSlot>> {
+    fn leases(&self) -> impl Iterator<Item = &Arc<Lease>> {
         self.plugins
             .iter()
-            .filter_map(|plugin| plugin.slot.as_ref())
+            .filter_map(|plugin| plugin.lease.as_ref())
     }
 }
 

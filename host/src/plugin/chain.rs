@@ -297,9 +297,12 @@ impl OpenMapper {
         if self.kinds & bits(event.kind) == 0 {
             return Ok(Became::Itself);
         }
-        let fault = |reason: String| MapperFault {
-            mapper: self.component.clone(),
-            reason,
+        let fault = |reason: String| {
+            self.clock.failed();
+            MapperFault {
+                mapper: self.component.clone(),
+                reason,
+            }
         };
         // What it was given may be at the limit, and what masks a secret is longer than some secrets are.
         let given = event_size(&event);

@@ -91,7 +91,13 @@ impl Clock {
             return Seen::Idle;
         }
         self.copy.set_stuck(true);
+        self.failed();
         Seen::Overrun
+    }
+
+    /// The mapper failed its run.
+    pub(crate) fn failed(&self) {
+        self.copy.generation.failed();
     }
 }
 
@@ -123,8 +129,8 @@ impl ChainWatch {
     pub(crate) fn new(clocks: impl Iterator<Item = Arc<Clock>>) -> Self {
         let clocks: Arc<[Arc<Clock>]> = clocks.collect();
         let mut by_copy = clocks.to_vec();
-        by_copy.sort_by_key(|clock| clock.copy.generation);
-        by_copy.dedup_by_key(|clock| clock.copy.generation);
+        by_copy.sort_by_key(|clock| clock.copy.generation.number());
+        by_copy.dedup_by_key(|clock| clock.copy.generation.number());
         Self {
             clocks,
             by_copy: by_copy.into(),

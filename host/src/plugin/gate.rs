@@ -32,6 +32,12 @@ impl Gate {
         Some(Pass(Arc::clone(self)))
     }
 
+    /// How many are inside.
+    pub(crate) fn users(&self) -> usize {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.users
+    }
+
     /// Lets nobody in any more and waits until the last one has left.
     ///
     /// # Cancel safety

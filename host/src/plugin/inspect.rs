@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::SearchPath;
+use super::generations::Generations;
 use super::loader::{ComponentInfo, LoadError, open_copy};
 use super::search::SearchError;
 use super::staging::{Staging, StagingError};
@@ -55,8 +56,8 @@ pub fn inspect(
     staging: &Path,
 ) -> Result<Inspection, InspectError> {
     let file = search.find(library)?;
-    let staging = Staging::new(staging)?;
-    let opened = open_copy("inspected", &file, None, &staging)?;
+    let generations = Generations::new(Staging::new(staging)?, 1);
+    let opened = open_copy("inspected", &file, None, &generations)?;
     let components = opened.describe();
     let descriptor = opened.descriptor;
     Ok(Inspection {

@@ -7,12 +7,15 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use libloading::Library;
 use plugin_api::abi::types::{ENTRY_SYMBOL, RhEntry};
 
 use super::elf;
-use super::staging::{StageError, Staging, sha256_of};
+use super::generation::Generation;
+use super::generations::Generations;
+use super::staging::{StageError, sha256_of};
 
 /// What the entry symbols of all majors have in common; the major's number follows.
 const SYMBOL_STEM: &str = "rh_plugin_v";
@@ -96,40 +99,62 @@ pub(crate) struct Opened {
     pub(crate) entry: RhEntry,
     /// The copy that was opened.
     pub(crate) staged: PathBuf,
+    /// What is told of it.
+    pub(crate) generation: Arc<Generation>,
 }
 
-/// Copies the library `file`, checks the copy and opens it.
+/// Copies the library `file` for `plugin`, checks the copy and opens it.
 ///
 /// Blocks, and runs the library's static initialisers.
 pub(crate) fn open(
+    plugin: &str,
     file: &Path,
     sha256: Option<&[u8; 32]>,
-    staging: &Staging,
+    generations: &Generations,
 ) -> Result<Opened, OpenError> {
-    let staged = staging.stage(file)?;
-    if let Some(expected) = sha256 {
-        let found = sha256_of(&staged)?;
-        if found != *expected {
-            let file = file.to_owned();
-            return Err(OpenError::Checksum {
-                file,
-                expected: hex(expected),
-                found: hex(&found),
-            });
+    let staged = generations.staging.stage(file)?;
+    let found = match check(file, &staged, sha256) {
+        Ok(found) => found,
+        Err(error) => {
+            // It was not opened, so nobody needs it. What cannot be removed is removed with the folder.
+            let _ = std::fs::remove_file(&staged);
+            return Err(error);
         }
-    }
-    check_length(file, &staged)?;
+    };
     let library = open_image(&staged).map_err(|error| refused(file, &error))?;
+    let generation = generations.opened(plugin, file, found);
     let entry = find_entry(&library, file);
     // Never closed: threads, thread-local destructors and descriptors of the library outlive any bookkeeping.
     std::mem::forget(library);
-    Ok(Opened {
-        entry: entry?,
-        staged,
-    })
+    match entry {
+        Ok(entry) => Ok(Opened {
+            entry,
+            staged,
+            generation,
+        }),
+        Err(error) => {
+            generation.ended();
+            Err(error)
+        }
+    }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// What can be checked of a copy without opening it; answers its SHA-256.
+fn check(file: &Path, staged: &Path, sha256: Option<&[u8; 32]>) -> Result<[u8; 32], OpenError> {
+    let found = sha256_of(staged)?;
+    if let Some(expected) = sha256.filter(|expected| **expected != found) {
+        return Err(OpenError::Checksum {
+            file: file.to_owned(),
+            expected: hex(expected),
+            found: hex(&found),
+        });
+    }
+    check_length(file, staged)?;
+    Ok(found)
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,7 +1,7 @@
 //! One opened copy of a library, with the instances made in it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
@@ -9,18 +9,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clock::MAPPER_THREADS;
+use super::generation::Generation;
 use super::instances::{Instances, Used, end};
 use super::library_host::LibraryHost;
 use super::loader::{CheckedUse, OpenedCopy};
 use super::maker::{Made, Maker};
 use crate::config::Fault;
 
-/// Counts the copies of all libraries.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
-
 /// An opened copy of a library and the instances made in it.
 pub(crate) struct LibraryCopy {
-    pub(crate) generation: u64,
+    pub(crate) generation: Arc<Generation>,
     pub(crate) host: Arc<LibraryHost>,
     pub(crate) instances: Instances,
     /// Set when a run had to be abandoned or a call goes on for too long: new work goes to another copy.
@@ -45,10 +43,10 @@ impl LibraryCopy {
         opened: &OpenedCopy,
         uses: &[CheckedUse],
     ) -> Result<Arc<Self>, Vec<Fault>> {
-        let generation = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;
+        let generation = Arc::clone(&opened.generation);
         let maker = Maker {
             plugin,
-            generation,
+            generation: generation.number(),
             opened,
         };
         let all_made = join_all(uses.iter().map(|wanted| maker.make(wanted))).await;
@@ -77,6 +75,7 @@ impl LibraryCopy {
             copy.end().await;
             return Err(faults);
         }
+        copy.generation.made(&copy);
         for (name, toolset) in &copy.instances.toolsets {
             let keeping = Arc::clone(toolset).keep_fresh(name.clone(), Arc::clone(&copy.host));
             copy.tasks
@@ -91,6 +90,12 @@ impl LibraryCopy {
 
     pub(crate) fn set_stuck(&self, stuck: bool) {
         self.stuck.store(stuck, Ordering::Relaxed);
+    }
+
+    /// Runs of its agents that have not ended.
+    pub(crate) fn running(&self) -> usize {
+        let agents = self.instances.agents.values();
+        agents.map(|agent| agent.gate().users()).sum()
     }
 
     /// Counts a call that goes on for too long.
@@ -146,11 +151,12 @@ impl LibraryCopy {
                     .map(|(name, mapper)| self.end_one(name, mapper))
             ),
         );
+        self.generation.ended();
     }
 
     async fn end_one(&self, name: &str, instance: &Arc<impl Used>) {
         if let Err(error) = end(instance, &self.host).await {
-            tracing::warn!(name, generation = self.generation, %error, "an instance did not end cleanly");
+            tracing::warn!(name, generation = self.generation.number(), %error, "an instance did not end cleanly");
         }
     }
 }

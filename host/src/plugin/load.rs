@@ -1,7 +1,7 @@
 //! From a configuration to a catalogue.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,14 @@ use futures_util::future::join_all;
 use super::assemble;
 use super::catalog::Catalog;
 use super::component::{ComponentKind, Use, uses_by_plugin};
+use super::generations::{GenerationCount, Generations, Lease};
 use super::library_copy::LibraryCopy;
 use super::loader::{CheckedUse, ComponentInfo, LoadError, OpenedCopy, open_copy};
+use super::plan::{self, Found, Plan};
 use super::search::SearchPath;
 use super::slot::PluginSlot;
 use super::staging::{Staging, StagingError};
-use crate::config::{Config, Fault, Faults, Library, LibraryFile, Toolset};
+use crate::config::{Config, Fault, Faults, Library, Toolset};
 
 /// How long the plugins that did load may take to end when another one stops the start.
 const END_AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -26,9 +28,21 @@ pub enum CatalogError {
     /// There is nowhere to put copies of the libraries.
     #[error(transparent)]
     Staging(#[from] StagingError),
-    /// At least one required plugin failed. These are the faults of all plugins, the optional ones too.
+    /// At least one plugin failed that must not. These are the faults of all plugins, the optional ones too.
     #[error(transparent)]
     Plugins(#[from] Faults),
+    /// More libraries would have to be opened than may be.
+    #[error(
+        "{} would have to be opened, and {} of at most {} generations have been; what was opened stays in memory, so \
+         restart the host, or raise reload.max_generations",
+        .plugins.join(", "), .count.opened, .count.most
+    )]
+    TooManyGenerations {
+        /// The plugins that have changed.
+        plugins: Vec<String>,
+        /// How many there are.
+        count: GenerationCount,
+    },
 }
 
 /// What became of one plugin.
@@ -44,7 +58,9 @@ pub(super) struct LoadedPlugin {
     pub(super) version: String,
     pub(super) built_with: String,
     pub(super) components: Vec<ComponentInfo>,
-    pub(super) slot: Arc<PluginSlot>,
+    pub(super) lease: Arc<Lease>,
+    /// Whether it serves already.
+    pub(super) kept: bool,
 }
 
 /// Loads all plugins of a configuration and makes every configured instance. Copies of the libraries go to
@@ -61,34 +77,68 @@ pub(super) struct LoadedPlugin {
 pub async fn load(config: &Config) -> Result<Arc<Catalog>, CatalogError> {
     let data_folder = config.storage.path.clone();
     let staging = blocking(move || Staging::new(&data_folder)).await?;
-    let staging = Arc::new(staging);
+    let generations = Generations::new(staging, config.reload.max_generations);
+    let catalog = load_beside(config, &generations, None).await?;
+    catalog.put_in_force(None);
+    Ok(catalog)
+}
+
+/// Loads the plugins of a changed configuration beside those that serve. One of which nothing has changed, neither its
+/// file nor what is configured for it, is taken over as it is. The caller puts the catalogue in force.
+///
+/// # Errors
+///
+/// [`CatalogError`] as [`load`]; a plugin that serves must not fail either, required or not. What was opened for it
+/// has ended then, and `serving` is as it was.
+///
+/// # Cancel safety
+///
+/// As [`load`].
+pub async fn reload(config: &Config, serving: &Catalog) -> Result<Arc<Catalog>, CatalogError> {
+    load_beside(config, &serving.generations, Some(serving)).await
+}
+
+async fn load_beside(
+    config: &Config,
+    generations: &Arc<Generations>,
+    serving: Option<&Catalog>,
+) -> Result<Arc<Catalog>, CatalogError> {
     let search = Arc::new(SearchPath::with_defaults(&config.plugins.search_paths));
     let mut uses = uses_by_plugin(config);
-    let attempts = config.plugins.libraries.iter().map(|(name, library)| {
+    let found = config.plugins.libraries.iter().map(|(name, library)| {
         let uses = uses.remove(name).unwrap_or_default();
-        attempt(
-            name,
-            library,
-            uses,
-            Arc::clone(&search),
-            Arc::clone(&staging),
-        )
+        let present = serving.and_then(|serving| serving.plugin(name));
+        plan::find(name, library, uses, Arc::clone(&search), present)
     });
-    let attempts: Vec<_> = attempts.collect();
+    let found: Vec<_> = found.collect();
+    let found: Vec<Found<'_>> = join_all(found).await;
+    if serving.is_some() {
+        let count = GenerationCount {
+            most: config.reload.max_generations,
+            ..generations.count()
+        };
+        plan::has_room(&found, count)?;
+    }
+    let attempts = found.into_iter().map(|found| attempt(found, generations));
     let mut attempts: Vec<Attempt<'_>> = join_all(attempts).await;
     fail_duplicate_tools(config, &mut attempts).await;
 
+    let must_not_fail = |attempt: &Attempt<'_>| {
+        let present = serving.and_then(|serving| serving.plugin(attempt.name));
+        attempt.library.required || present.is_some_and(|present| present.lease.is_some())
+    };
     if attempts
         .iter()
-        .any(|attempt| attempt.library.required && attempt.result.is_err())
+        .any(|attempt| attempt.result.is_err() && must_not_fail(attempt))
     {
         return Err(give_up(attempts).await.into());
     }
-    Ok(Arc::new(assemble::catalog(config, attempts)))
+    let generations = Arc::clone(generations);
+    Ok(Arc::new(assemble::catalog(config, attempts, generations)))
 }
 
 /// Runs what blocks on a thread for that. A panic in it goes on here.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
@@ -99,38 +149,42 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-async fn attempt<'a>(
-    name: &'a str,
-    library: &'a Library,
+async fn attempt<'a>(found: Found<'a>, generations: &Arc<Generations>) -> Attempt<'a> {
+    let Found {
+        name,
+        library,
+        file,
+        plan,
+    } = found;
+    let result = match plan {
+        Plan::Keep(loaded) => Ok(loaded),
+        Plan::Fail(faults) => Err(faults),
+        Plan::Open(uses) => open(name, library, &file, uses, generations).await,
+    };
+    Attempt {
+        name,
+        library,
+        file,
+        result,
+    }
+}
+
+async fn open(
+    name: &str,
+    library: &Library,
+    file: &Path,
     uses: Vec<Use>,
-    search: Arc<SearchPath>,
-    staging: Arc<Staging>,
-) -> Attempt<'a> {
-    let looked_for = match &library.file {
-        LibraryFile::Bare(name) => PathBuf::from(name),
-        LibraryFile::Path(path) => path.clone(),
-    };
-    let file_fault = |problem: String| vec![library.entry.fault("/file", problem, "")];
-    let wanted = library.file.clone();
-    let file = match blocking(move || search.find(&wanted)).await {
-        Ok(file) => file,
-        Err(error) => {
-            let result = Err(file_fault(error.to_string()));
-            return Attempt {
-                name,
-                library,
-                file: looked_for,
-                result,
-            };
-        }
-    };
+    generations: &Arc<Generations>,
+) -> Result<LoadedPlugin, Vec<Fault>> {
     let opening = {
-        let (name, file, sha256) = (name.to_owned(), file.clone(), library.sha256);
-        let staging = Arc::clone(&staging);
-        blocking(move || open_and_check(&name, &file, sha256.as_ref(), uses, &staging))
+        let (name, file, sha256) = (name.to_owned(), file.to_owned(), library.sha256);
+        let generations = Arc::clone(generations);
+        blocking(move || open_and_check(&name, &file, sha256.as_ref(), &uses, &generations))
     };
-    let result = match opening.await {
-        Ok((opened, checked, components)) => make(name, opened, checked, components, staging).await,
+    match opening.await {
+        Ok((opened, checked, components)) => {
+            make(name, opened, checked, components, generations).await
+        }
         Err(OpenFailure::Library(error)) => {
             let key = if matches!(&error, LoadError::Open(open) if open.is_checksum()) {
                 "/sha256"
@@ -140,12 +194,6 @@ async fn attempt<'a>(
             Err(vec![library.entry.fault(key, error.to_string(), "")])
         }
         Err(OpenFailure::Uses(faults)) => Err(faults),
-    };
-    Attempt {
-        name,
-        library,
-        file,
-        result,
     }
 }
 
@@ -158,15 +206,20 @@ type Checked = (OpenedCopy, Vec<CheckedUse>, Vec<ComponentInfo>);
 
 fn open_and_check(
     name: &str,
-    file: &std::path::Path,
+    file: &Path,
     sha256: Option<&[u8; 32]>,
-    uses: Vec<Use>,
-    staging: &Staging,
+    uses: &[Use],
+    generations: &Generations,
 ) -> Result<Checked, OpenFailure> {
-    let opened = open_copy(name, file, sha256, staging).map_err(OpenFailure::Library)?;
+    let opened = open_copy(name, file, sha256, generations).map_err(OpenFailure::Library)?;
     let components = opened.describe();
-    let checked = opened.check(name, uses).map_err(OpenFailure::Uses)?;
-    Ok((opened, checked, components))
+    match opened.check(name, uses) {
+        Ok(checked) => Ok((opened, checked, components)),
+        Err(faults) => {
+            opened.generation.ended();
+            Err(OpenFailure::Uses(faults))
+        }
+    }
 }
 
 async fn make(
@@ -174,18 +227,23 @@ async fn make(
     opened: OpenedCopy,
     checked: Vec<CheckedUse>,
     components: Vec<ComponentInfo>,
-    staging: Arc<Staging>,
+    generations: &Arc<Generations>,
 ) -> Result<LoadedPlugin, Vec<Fault>> {
     let copy = LibraryCopy::make(name, &opened, &checked).await?;
-    let OpenedCopy {
-        descriptor, staged, ..
-    } = opened;
+    let descriptor = &opened.descriptor;
+    let (library, version, built_with) = (
+        descriptor.name.clone(),
+        descriptor.version.clone(),
+        descriptor.built_with.clone(),
+    );
+    let slot = PluginSlot::new(name, opened, Arc::clone(generations), checked, copy);
     Ok(LoadedPlugin {
-        library: descriptor.name,
-        version: descriptor.version,
-        built_with: descriptor.built_with,
+        library,
+        version,
+        built_with,
         components,
-        slot: PluginSlot::new(name, staged, staging, checked, copy),
+        lease: generations.lease(slot),
+        kept: false,
     })
 }
 
@@ -202,7 +260,7 @@ async fn fail_duplicate_tools(config: &Config, attempts: &mut [Attempt<'_>]) {
         else {
             continue;
         };
-        let copy = loaded.slot.current();
+        let copy = loaded.lease.slot.current();
         let Some(instance) = copy.instances.toolsets.get(name) else {
             continue;
         };
@@ -223,7 +281,7 @@ async fn fail_duplicate_tools(config: &Config, attempts: &mut [Attempt<'_>]) {
             continue;
         };
         if let Ok(loaded) = std::mem::replace(&mut attempt.result, Err(faults)) {
-            end(&loaded.slot).await;
+            end(&loaded).await;
         }
     }
 }
@@ -249,7 +307,7 @@ async fn give_up(attempts: Vec<Attempt<'_>>) -> Faults {
     let mut loaded = Vec::new();
     for attempt in attempts {
         match attempt.result {
-            Ok(plugin) => loaded.push(plugin.slot),
+            Ok(plugin) => loaded.push(plugin),
             Err(mut more) => faults.append(&mut more),
         }
     }
@@ -257,7 +315,12 @@ async fn give_up(attempts: Vec<Attempt<'_>>) -> Faults {
     Faults::in_order(faults)
 }
 
-async fn end(slot: &Arc<PluginSlot>) {
+/// Ends what was made, and leaves alone what serves.
+async fn end(loaded: &LoadedPlugin) {
+    if loaded.kept {
+        return;
+    }
+    let slot = &loaded.lease.slot;
     if tokio::time::timeout(END_AFTER_FAILURE, slot.close())
         .await
         .is_err()

@@ -11,14 +11,16 @@ use plugin_api::abi::import::{
     Component, ComponentKind as Functions, DescriptorError, InitError, PluginDescriptor,
     read_descriptor,
 };
+use plugin_api::abi::types::RhEntry;
 use tracing::level_filters::LevelFilter;
 
 use super::component::{ComponentKind, Use};
+use super::generation::Generation;
+use super::generations::Generations;
 use super::library::{self, OpenError};
 use super::library_host::LibraryHost;
 use super::schema::Schema;
 use super::secrets;
-use super::staging::Staging;
 use crate::config::{Breach, Fault};
 
 /// A library could not be made ready. Every text names the file.
@@ -61,6 +63,7 @@ pub(crate) struct OpenedCopy {
     pub(crate) host: Arc<LibraryHost>,
     /// The copy that was opened.
     pub(crate) staged: PathBuf,
+    pub(crate) generation: Arc<Generation>,
 }
 
 /// A use whose component exists and whose configuration fits it.
@@ -69,6 +72,17 @@ pub(crate) struct CheckedUse {
     pub(crate) of: Use,
     /// The configuration as JSON, with the secrets in it.
     pub(crate) config: String,
+}
+
+impl CheckedUse {
+    /// Whether an instance that was made for one would do for the other.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.of.kind == other.of.kind
+            && self.of.name == other.of.name
+            && self.of.component == other.of.component
+            && self.of.prefix == other.of.prefix
+            && self.config == other.config
+    }
 }
 
 /// What a component says of itself.
@@ -91,9 +105,35 @@ pub(crate) fn open_copy(
     plugin: &str,
     file: &Path,
     sha256: Option<&[u8; 32]>,
-    staging: &Staging,
+    generations: &Generations,
 ) -> Result<OpenedCopy, LoadError> {
-    let library::Opened { entry, staged } = library::open(file, sha256, staging)?;
+    let library::Opened {
+        entry,
+        staged,
+        generation,
+    } = library::open(plugin, file, sha256, generations)?;
+    match connect(plugin, file, entry) {
+        Ok((descriptor, host)) => {
+            generation.tells_version(&descriptor.version);
+            Ok(OpenedCopy {
+                descriptor,
+                host,
+                staged,
+                generation,
+            })
+        }
+        Err(error) => {
+            generation.ended();
+            Err(error)
+        }
+    }
+}
+
+fn connect(
+    plugin: &str,
+    file: &Path,
+    entry: RhEntry,
+) -> Result<(PluginDescriptor, Arc<LibraryHost>), LoadError> {
     // SAFETY: It is the function of the symbol that states its type and major, of a library that is never
     // unloaded. It takes nothing and may be called from any thread.
     let descriptor = unsafe { entry() };
@@ -116,11 +156,7 @@ pub(crate) fn open_copy(
             source,
         })?;
     connected.set_log_level(LevelFilter::current().into_level());
-    Ok(OpenedCopy {
-        descriptor,
-        host,
-        staged,
-    })
+    Ok((descriptor, host))
 }
 
 /// The kind of a component, if this host knows it.
@@ -173,16 +209,15 @@ impl OpenedCopy {
     /// # Errors
     ///
     /// Every fault of every use.
-    pub(crate) fn check(
-        &self,
-        plugin: &str,
-        uses: Vec<Use>,
-    ) -> Result<Vec<CheckedUse>, Vec<Fault>> {
+    pub(crate) fn check(&self, plugin: &str, uses: &[Use]) -> Result<Vec<CheckedUse>, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut checked = Vec::new();
         for wanted in uses {
-            match self.check_one(plugin, &wanted) {
-                Ok(config) => checked.push(CheckedUse { of: wanted, config }),
+            match self.check_one(plugin, wanted) {
+                Ok(config) => checked.push(CheckedUse {
+                    of: wanted.clone(),
+                    config,
+                }),
                 Err(mut more) => faults.append(&mut more),
             }
         }

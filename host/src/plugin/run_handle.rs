@@ -93,9 +93,15 @@ impl RunHandle {
         end
     }
 
+    /// Notes that the run was failed by its plugin.
+    pub fn blame(&self) {
+        self.copy.generation.failed();
+    }
+
     /// Gives up on a run that does not end. Its library copy counts as stuck from now on: the next run of
     /// the library's agents is served from a fresh copy, and the runs that are going on end where they are.
     pub fn abandon(self) {
+        self.blame();
         self.copy.set_stuck(true);
     }
 }

@@ -1,6 +1,5 @@
 //! A loaded plugin: which copy of its library serves, and what happens when that one is stuck.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::gate::Pass;
+use super::generations::Generations;
 use super::instances::{Instances, Used};
 use super::library_copy::LibraryCopy;
-use super::loader::{CheckedUse, LoadError, open_copy};
-use super::staging::Staging;
+use super::loader::{CheckedUse, LoadError, OpenedCopy, open_copy};
 
 /// Copies of one library that are opened at most. What was opened stays mapped for ever, so an agent that
 /// gets stuck time and again is in the end served from a copy that is stuck; but not while a call into that copy
@@ -28,8 +27,8 @@ pub(crate) struct PluginSlot {
     name: String,
     /// The copy of the file that was checked; further ones are made from it, so that a file replaced
     /// meanwhile changes nothing.
-    checked_file: PathBuf,
-    staging: Arc<Staging>,
+    checked: OpenedCopy,
+    generations: Arc<Generations>,
     uses: Arc<[CheckedUse]>,
     serving: Mutex<Serving>,
     /// Copies that are mapped. Only whoever renews adds to it, so it holds still while that looks.
@@ -45,6 +44,8 @@ type LastFailure = Option<(Instant, Arc<str>)>;
 
 struct Serving {
     copy: Arc<LibraryCopy>,
+    /// New runs take another plugin in its place; those that have taken it still use it.
+    superseded: bool,
     closed: bool,
 }
 
@@ -73,18 +74,19 @@ pub(crate) struct Entered<T> {
 impl PluginSlot {
     pub(crate) fn new(
         name: &str,
-        checked_file: PathBuf,
-        staging: Arc<Staging>,
+        checked: OpenedCopy,
+        generations: Arc<Generations>,
         uses: Vec<CheckedUse>,
         copy: Arc<LibraryCopy>,
     ) -> Arc<Self> {
         Arc::new(Self {
             name: name.to_owned(),
-            checked_file,
-            staging,
+            checked,
+            generations,
             uses: uses.into(),
             serving: Mutex::new(Serving {
                 copy,
+                superseded: false,
                 closed: false,
             }),
             copies_opened: Arc::new(AtomicUsize::new(1)),
@@ -101,6 +103,28 @@ impl PluginSlot {
     /// The copy that serves now, stuck or not.
     pub(crate) fn current(&self) -> Arc<LibraryCopy> {
         Arc::clone(&self.serving().copy)
+    }
+
+    /// What it was loaded from, to be compared with what a reload finds.
+    pub(crate) fn checked(&self) -> (&OpenedCopy, &[CheckedUse]) {
+        (&self.checked, &self.uses)
+    }
+
+    /// Whether so many of its copies got stuck that no fresh one is opened any more.
+    pub(crate) fn is_worn_out(&self) -> bool {
+        self.copies_opened.load(Ordering::Acquire) >= COPIES_OPENED
+    }
+
+    /// New runs take it from now on.
+    pub(crate) fn put_in_force(&self) {
+        self.serving().copy.generation.put_in_force();
+    }
+
+    /// New runs take another from now on.
+    pub(crate) fn supersede(&self) {
+        let mut serving = self.serving();
+        serving.superseded = true;
+        serving.copy.generation.superseded();
     }
 
     /// An instance of a copy that is not stuck, and leave to use it; `find` finds it. Makes a fresh copy if
@@ -169,7 +193,7 @@ impl PluginSlot {
         }
         tracing::warn!(
             plugin = self.name,
-            generation = stuck.generation,
+            generation = stuck.generation.number(),
             "a run got stuck; opening a fresh copy"
         );
         match self.make_copy().await {
@@ -180,7 +204,13 @@ impl PluginSlot {
                     if serving.closed {
                         copy
                     } else {
-                        std::mem::replace(&mut serving.copy, copy)
+                        copy.generation.put_in_force();
+                        if serving.superseded {
+                            copy.generation.superseded();
+                        }
+                        let old = std::mem::replace(&mut serving.copy, copy);
+                        old.generation.superseded();
+                        old
                     }
                 };
                 let closing = self.closing.clone();
@@ -198,15 +228,15 @@ impl PluginSlot {
     }
 
     async fn make_copy(&self) -> Result<Arc<LibraryCopy>, String> {
-        let (file, staging, name) = (
-            self.checked_file.clone(),
-            Arc::clone(&self.staging),
+        let (file, generations, name) = (
+            self.checked.staged.clone(),
+            Arc::clone(&self.generations),
             self.name.clone(),
         );
         let copies = Arc::clone(&self.copies_opened);
         // Counted where it is opened: it stays mapped, whether or not somebody still waits for it.
         let open = move || {
-            let opened = open_copy(&name, &file, None, &staging)?;
+            let opened = open_copy(&name, &file, None, &generations)?;
             copies.fetch_add(1, Ordering::AcqRel);
             Ok::<_, LoadError>(opened)
         };
@@ -214,6 +244,7 @@ impl PluginSlot {
             .await
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
+        opened.generation.came_from(&self.checked.generation);
         LibraryCopy::make(&self.name, &opened, &self.uses)
             .await
             .map_err(|faults| {

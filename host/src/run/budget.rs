@@ -12,7 +12,7 @@ const SLACK: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct LogBudget {
     used: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
     called: Notify,
 }
 
@@ -21,9 +21,21 @@ impl LogBudget {
     pub fn new(limit: usize) -> Self {
         Self {
             used: AtomicUsize::new(0),
-            limit,
+            limit: AtomicUsize::new(limit),
             called: Notify::new(),
         }
+    }
+
+    /// Changes how many bytes may be kept. Logs that keep too many then give up events as they always do.
+    pub fn allow(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+        if self.is_tight() {
+            self.call();
+        }
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
     }
 
     /// Bytes in use, give or take 64 KiB a log.
@@ -33,12 +45,13 @@ impl LogBudget {
 
     /// Whether the logs keep more than they may.
     pub fn is_exceeded(&self) -> bool {
-        self.used() > self.limit
+        self.used() > self.limit()
     }
 
     /// Whether so little is left that logs of runs that have ended should go.
     pub fn is_tight(&self) -> bool {
-        self.used() > self.limit - self.limit / 8
+        let limit = self.limit();
+        self.used() > limit - limit / 8
     }
 
     /// Has whoever looks after the logs do so now.

@@ -261,6 +261,7 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
             }
             let ending = Ending::of(end, order.settings.history_bytes);
             if ending.is_unforeseen() {
+                handle.blame();
                 failed(PluginFailure::Agent);
             }
             ending

@@ -104,7 +104,7 @@ impl SessionHandle {
             Phase::Starting(_) | Phase::Running(_) => return Err(StartError::Busy),
             Phase::Gone => return Err(StartError::Gone),
         }
-        let catalog = registry.parts.source.catalog();
+        let (catalog, settings) = registry.parts.source.both();
         let agent = usable_agent(&catalog, session)?;
         let control = Arc::new(RunControl::new(RunId::new()));
         self.slot
@@ -117,7 +117,7 @@ impl SessionHandle {
             control,
             agent,
             catalog,
-            settings: registry.parts.source.settings(),
+            settings,
             turn: message.into(),
             key,
             queued: None,

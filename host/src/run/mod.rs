@@ -121,9 +121,9 @@ impl RunSettings {
 
 /// Where new runs find what is in force.
 pub trait SettingsSource: Send + Sync + 'static {
-    /// The plugins.
-    fn catalog(&self) -> Arc<Catalog>;
-    /// The limits.
+    /// The plugins and the limits, both of one configuration.
+    fn both(&self) -> (Arc<Catalog>, Arc<RunSettings>);
+    /// The limits alone.
     fn settings(&self) -> Arc<RunSettings>;
 }
 

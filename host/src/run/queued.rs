@@ -82,7 +82,7 @@ async fn prepare(queued: &Queued) -> Result<Option<Prepared>, StoreError> {
     // After a restart its clients come back to where they were, which is before this run.
     let numbering = queued.session.numbering().await?;
     queued.session.restore(&numbering).await?;
-    let catalog = parts.source.catalog();
+    let (catalog, settings) = parts.source.both();
     let agent = match agent_of(&catalog, &about) {
         Ok(agent) => Arc::clone(agent),
         Err(name) => {
@@ -96,7 +96,7 @@ async fn prepare(queued: &Queued) -> Result<Option<Prepared>, StoreError> {
         control: Arc::clone(&queued.control),
         agent,
         catalog,
-        settings: parts.source.settings(),
+        settings,
         turn,
         key: None,
         queued: Some(queued.waiting.clone()),

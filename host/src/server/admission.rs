@@ -1,11 +1,13 @@
 //! Who may have a connection, and within which limits.
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::auth;
-use super::host::Host;
+use super::auth::Grant;
+use super::host::{Host, InForce};
 use super::leaving::{Leaving, RETRY};
 use super::origin;
 use super::places::Place;
@@ -15,11 +17,12 @@ use crate::guard::ImageLimits;
 use crate::protocol::CloseCode;
 use crate::protocol::hello::HelloLimits;
 use crate::run::SessionHandle;
-use crate::session::{Owner, SessionId, StoreError};
+use crate::session::{SessionId, StoreError};
 
 /// A client that may talk to its session.
 pub(super) struct Admitted {
-    pub(super) owner: Owner,
+    /// Who the client is, for as long as that holds.
+    pub(super) grant: Arc<Grant>,
     pub(super) session: SessionHandle,
     /// Kept as long as the connection.
     _place: Place,
@@ -28,15 +31,16 @@ pub(super) struct Admitted {
 /// Who may in gets a token that makes it a connection.
 pub(super) async fn admit(
     host: &Host,
-    config: &Config,
+    in_force: &InForce,
     session: &str,
     headers: &HeaderMap,
 ) -> Result<(Admitted, TaskTrackerToken), CloseCode> {
+    let config = &in_force.config;
     if !origin::is_allowed(config, headers) {
         return Err(CloseCode::NotAllowed);
     }
-    let owner =
-        auth::authenticate(&config.auth, headers).map_err(|_| CloseCode::NotAuthenticated)?;
+    let grant = in_force.access.authenticate(headers);
+    let grant = grant.map_err(|_| CloseCode::NotAuthenticated)?;
     if host.closing.is_cancelled() || host.connections.is_closed() {
         let leaving = Leaving::of(
             config.server.max_connections,
@@ -52,18 +56,17 @@ pub(super) async fn admit(
     }
     let place = host
         .places
-        .take(&owner, config.server.max_connections_per_owner)
+        .take(&grant.owner, config.server.max_connections_per_owner)
         .ok_or(CloseCode::TooManyConnections)?;
     let id: SessionId = session.parse().map_err(|_| CloseCode::SessionNotFound)?;
     // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
     let session = host.registry.open(id);
-    // Of a session in which something goes on, the owner is known.
+    // Of a session in which something goes on, the owner is known; of one that is deleted, too.
     match session.owner() {
-        Some(_) if session.is_gone() => return Err(CloseCode::SessionNotFound),
-        Some(its) if *its == owner => {}
+        Some(its) if *its == grant.owner && !session.is_gone() => {}
         Some(_) => return Err(CloseCode::SessionNotFound),
-        None => match host.store.get(&owner, id).await {
-            Ok(_) => session.belongs_to(owner.clone()),
+        None => match host.store.get(&grant.owner, id).await {
+            Ok(_) => session.belongs_to(grant.owner.clone()),
             Err(StoreError::NotFound(_)) => return Err(CloseCode::SessionNotFound),
             Err(error) => {
                 // The session may well exist: the client is not to forget it.
@@ -73,7 +76,7 @@ pub(super) async fn admit(
         },
     }
     let admitted = Admitted {
-        owner,
+        grant: Arc::clone(grant),
         session,
         _place: place,
     };

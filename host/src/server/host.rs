@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::auth::Access;
 use super::places::Places;
-use crate::config::Config;
+use super::reload::{self, Reloads};
+use crate::config::{Config, Loader};
 use crate::connection::MessageRate;
 use crate::metrics::Metrics;
 use crate::plugin::{self, Catalog, CatalogError};
@@ -29,6 +31,20 @@ pub struct InForce {
     pub catalog: Arc<Catalog>,
     /// Its limits of runs.
     pub settings: Arc<RunSettings>,
+    /// Whom it lets in.
+    pub access: Access,
+}
+
+impl InForce {
+    /// What a configuration and its plugins come to, in place of what was in force `before`.
+    pub(super) fn new(config: Config, catalog: Arc<Catalog>, before: Option<&Self>) -> Arc<Self> {
+        Arc::new(Self {
+            settings: Arc::new(RunSettings::of(&config)),
+            access: Access::of(&config, before.map(|before| &before.access)),
+            config,
+            catalog,
+        })
+    }
 }
 
 /// Hands new runs what is in force.
@@ -42,8 +58,12 @@ impl Current {
 }
 
 impl SettingsSource for Current {
-    fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.get().catalog)
+    fn both(&self) -> (Arc<Catalog>, Arc<RunSettings>) {
+        let in_force = self.get();
+        (
+            Arc::clone(&in_force.catalog),
+            Arc::clone(&in_force.settings),
+        )
     }
 
     fn settings(&self) -> Arc<RunSettings> {
@@ -87,6 +107,8 @@ pub struct Host {
     /// What has to come to its end although nobody may wait for it: deletions, uploads being put in their place,
     /// the closes of refused connections.
     pub errands: TaskTracker,
+    /// Where the configuration is read again, and whose turn it is.
+    pub(super) reloads: Reloads,
     recording: CancellationToken,
     background: TaskTracker,
 }
@@ -100,18 +122,33 @@ impl fmt::Debug for Host {
 }
 
 impl Host {
-    /// Opens the session store, marks the runs of an earlier process as lost, and loads the plugins.
+    /// Opens the session store, marks the runs of an earlier process as lost, and loads the plugins. The configuration
+    /// stays as it is as long as the host lives.
     ///
     /// # Errors
     ///
     /// [`HostError`]; nothing is left running then.
     pub async fn start(config: Config) -> Result<Arc<Self>, HostError> {
+        Self::start_from(config, None).await
+    }
+
+    /// The same with a configuration that came from `source`, and that is read there again whenever
+    /// [`Host::reload`] is called, or a watched file has changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::start`].
+    pub async fn start_reloadable(config: Config, source: Loader) -> Result<Arc<Self>, HostError> {
+        Self::start_from(config, Some(source)).await
+    }
+
+    async fn start_from(config: Config, source: Option<Loader>) -> Result<Arc<Self>, HostError> {
         let data = config.storage.path.clone();
         let store = SqliteStore::open(SqliteOptions::new(&data))
             .await
             .map_err(HostError::Open)?;
         let store: Arc<dyn SessionStore> = Arc::new(store);
-        let started = Self::start_with(config, Arc::clone(&store)).await;
+        let started = Self::start_with(config, source, Arc::clone(&store)).await;
         if started.is_err()
             && let Err(error) = store.close().await
         {
@@ -122,6 +159,7 @@ impl Host {
 
     async fn start_with(
         config: Config,
+        source: Option<Loader>,
         store: Arc<dyn SessionStore>,
     ) -> Result<Arc<Self>, HostError> {
         let metrics = Arc::new(Metrics::default());
@@ -130,18 +168,18 @@ impl Host {
             tracing::warn!(session = %lost.session, run = %lost.run, agent = lost.agent, "run lost: the host ended before it did");
         }
         let data = config.storage.path.clone();
+        // Before they are read: a change that comes meanwhile is not to go unnoticed.
+        let looks = match &source {
+            Some(source) if !config.reload.watch.is_zero() => reload::looks(&config, source),
+            _ => Vec::new(),
+        };
         let catalog = plugin::load(&config).await.map_err(HostError::Plugins)?;
-        let settings = Arc::new(RunSettings::of(&config));
         let budget = Arc::new(LogBudget::new(config.limits.log_bytes));
-        let current = Arc::new(Current(RwLock::new(Arc::new(InForce {
-            config,
-            catalog,
-            settings,
-        }))));
-        let source: Arc<dyn SettingsSource> = Arc::clone(&current) as _;
+        let in_force = InForce::new(config, catalog, None);
+        let current = Arc::new(Current(RwLock::new(in_force)));
         let registry = RunRegistry::new(RunHostParts {
             store: Arc::clone(&store),
-            source,
+            source: Arc::clone(&current) as _,
             budget,
             metrics: Arc::clone(&metrics),
         });
@@ -151,7 +189,7 @@ impl Host {
             .map_err(HostError::Recover)?;
         let (recording, background) = (CancellationToken::new(), TaskTracker::new());
         background.spawn(recorder::record(Arc::clone(&registry), recording.clone()));
-        Ok(Arc::new(Self {
+        let host = Arc::new(Self {
             current,
             store,
             uploads: UploadFolders::in_data_folder(&data),
@@ -162,14 +200,29 @@ impl Host {
             places: Arc::default(),
             rate: Arc::default(),
             errands: TaskTracker::new(),
+            reloads: Reloads::new(source),
             recording,
             background,
-        }))
+        });
+        let watching = reload::watch(Arc::downgrade(&host), looks);
+        let closing = host.closing.clone();
+        host.background
+            .spawn(closing.run_until_cancelled_owned(watching));
+        Ok(host)
     }
 
     /// What is in force now.
     pub fn in_force(&self) -> Arc<InForce> {
         self.current.get()
+    }
+
+    /// Puts something else in force, for everything that begins from now on.
+    pub(super) fn put_in_force(&self, new: Arc<InForce>) {
+        *self
+            .current
+            .0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = new;
     }
 
     /// Ends the host in order: no new runs, `time` for those in progress, then their stop; clients are closed,

@@ -60,12 +60,17 @@ problem_kinds! {
     NotAuthenticated = "not-authenticated", UNAUTHORIZED, "Not authenticated";
     /// Pages of this origin may not change anything. The operator lists the ones that may.
     OriginNotAllowed = "origin-not-allowed", FORBIDDEN, "Origin not allowed";
+    /// The client is known, and may not do this: it is the operator's.
+    NotPermitted = "not-permitted", FORBIDDEN, "Not permitted";
     /// There is no such path.
     NotFound = "not-found", NOT_FOUND, "Not found";
     /// There is no such session, or it is another owner's.
     SessionNotFound = "session-not-found", NOT_FOUND, "Session not found";
     /// The path does not take this method. The header `Allow` lists those that it takes.
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "Method not allowed";
+    /// So many libraries have been opened that no more may be, and what was opened stays in memory. The host serves as
+    /// before, and needs a restart.
+    TooManyGenerations = "too-many-generations", CONFLICT, "Too many generations";
     /// The body did not arrive in time.
     RequestTimeout = "request-timeout", REQUEST_TIMEOUT, "Request timed out";
     /// What is stored was changed meanwhile. Read it again.
@@ -82,6 +87,9 @@ problem_kinds! {
     InvalidBody = "invalid-body", UNPROCESSABLE_ENTITY, "Invalid body";
     /// No agent of this name is configured. `agents` lists those that are.
     UnknownAgent = "unknown-agent", UNPROCESSABLE_ENTITY, "Unknown agent";
+    /// The configuration, or a plugin that it names, is not right, so the host serves as before. `faults` lists all that
+    /// is wrong.
+    InvalidConfiguration = "invalid-configuration", UNPROCESSABLE_ENTITY, "Invalid configuration";
     /// A fault of the host's own, which its log tells more about under the id in `instance`.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
     /// The host cannot do this now: it is shutting down, has too many connections, or its storage does not answer or
@@ -146,6 +154,10 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
     agents: Option<Vec<String>>,
+    /// All that is wrong with the host's configuration, a fault each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>")]
+    faults: Option<Vec<String>>,
 }
 
 impl Problem {
@@ -215,6 +227,13 @@ impl Problem {
     #[must_use]
     pub fn agents(mut self, names: Vec<String>) -> Self {
         self.document.agents = Some(names);
+        self
+    }
+
+    /// Adds all that is wrong with the host's configuration.
+    #[must_use]
+    pub fn faults(mut self, faults: Vec<String>) -> Self {
+        self.document.faults = Some(faults);
         self
     }
 

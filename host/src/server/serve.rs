@@ -42,22 +42,22 @@ impl Default for Patience {
     }
 }
 
-/// Serves on `listener` until `shutdown` completes, then ends the host: runs in progress get `drain` to end.
+/// Serves on `listener` until `shutdown` completes, then ends the host: runs in progress get as long to end as is
+/// configured then.
 pub async fn serve(
     host: Arc<Host>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
-    drain: Duration,
 ) {
-    serve_with(host, listener, shutdown, drain, Patience::default()).await;
+    serve_with(host, listener, shutdown, None, Patience::default()).await;
 }
 
-/// [`serve`] with another patience.
+/// [`serve`] with another time for runs, and another patience.
 pub async fn serve_with(
     host: Arc<Host>,
     mut listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
-    drain: Duration,
+    drain: Option<Duration>,
     patience: Patience,
 ) {
     let router = router(Arc::clone(&host));
@@ -65,6 +65,7 @@ pub async fn serve_with(
     let tasks = TaskTracker::new();
     let mut ending = pin!(async {
         shutdown.await;
+        let drain = drain.unwrap_or_else(|| host.in_force().config.server.drain);
         // Clients are still answered meanwhile, if only that the host is ending.
         host.shut_down(drain).await;
     });

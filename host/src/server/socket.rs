@@ -65,7 +65,7 @@ pub(super) async fn upgrade(
     // What is no text is the id of nothing.
     let session = session.map_or_else(|_| String::new(), |Path(session)| session);
     let wish = wish(&query.map(|Query(query)| query).unwrap_or_default());
-    let admitted = admit(&host, &in_force.config, &session, &headers).await;
+    let admitted = admit(&host, &in_force, &session, &headers).await;
     // Waited for by the tokens.
     tokio::spawn(async move {
         // A frame somewhat over the limit is read to its end, so that its sender gets the answer and not a
@@ -128,7 +128,7 @@ async fn converse(
     let config = &in_force.config;
     let context = ConnectionContext {
         store: Arc::clone(&host.store),
-        owner: admitted.owner,
+        owner: admitted.grant.owner.clone(),
         uploads: host.uploads.of(admitted.session.id()),
         limits: limits(config),
         hello: hello_limits(config),
@@ -156,8 +156,10 @@ async fn converse(
     let mut leaving: Option<Leaving> = None;
     let session = connection.session().clone();
     let (gone, closing) = (session.gone(), host.closing.cancelled());
+    let revocation = &admitted.grant.revocation;
+    let revoked = revocation.came();
     let timer = sleep_until(link.due_at(heartbeat));
-    tokio::pin!(gone, closing, timer);
+    tokio::pin!(gone, closing, revoked, timer);
     let mut seldom = Seldom::default();
     let mut eager = 0;
     // How many events are worth a write.
@@ -185,6 +187,10 @@ async fn converse(
             continue;
         }
         eager = 0;
+        // Looked at whether or not there are events all the time. Nothing more is for it, not even what is ready.
+        if revocation.has_come() {
+            return Some(CloseCode::NotAuthenticated);
+        }
         // Whatever is not looked at now is there the next time: a frame is taken whole or stays in the socket, the log keeps
         // what was not read, and the rest are states.
         let happened = poll_fn(|cx| {
@@ -197,6 +203,8 @@ async fn converse(
             seldom.poll(cx, |cx| {
                 if gone.as_mut().poll(cx).is_ready() {
                     Poll::Ready(Happened::Gone)
+                } else if revoked.as_mut().poll(cx).is_ready() {
+                    Poll::Ready(Happened::Revoked)
                 } else if leaving.is_none() && closing.as_mut().poll(cx).is_ready() {
                     Poll::Ready(Happened::Closing)
                 } else {
@@ -223,6 +231,7 @@ async fn converse(
                 let ending = link.finish(&mut connection, out, CloseCode::SessionNotFound);
                 return Box::pin(ending).await;
             }
+            Happened::Revoked => return Some(CloseCode::NotAuthenticated),
             // It is served as before until its moment has come.
             Happened::Closing => {
                 let clients = host.connections.len();
@@ -278,6 +287,8 @@ enum Happened {
     Gathered,
     /// The session was deleted.
     Gone,
+    /// The client's token holds no longer.
+    Revoked,
     /// The host ends.
     Closing,
     /// The time of something has come.

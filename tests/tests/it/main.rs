@@ -10,4 +10,5 @@ mod metrics;
 mod plugins;
 mod protocol_v1;
 mod protocol_v2;
+mod reload;
 mod symbols;

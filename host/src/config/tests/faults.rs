@@ -185,6 +185,23 @@ fn listening_elsewhere_takes_tokens_or_a_plain_word() {
 }
 
 #[test]
+fn a_host_that_listens_elsewhere_already_is_judged_by_that() {
+    let elsewhere = "0.0.0.0:8080".parse().unwrap();
+    let load = |text: &str| {
+        let loader = Loader::empty().text("roundhouse.toml", text);
+        match loader.listening_on(elsewhere).load() {
+            Ok(_) => "no fault".to_owned(),
+            Err(faults) => faults.to_string(),
+        }
+    };
+    assert_snapshot!(load("server.listen = \"127.0.0.1:1\"\n[auth]\ntokens = []"), @r#"
+    the configuration has a fault:
+      roundhouse.toml:2: auth: asks for no authentication, and the host listens on 0.0.0.0:8080 until it is restarted; add tokens under auth.tokens, or write auth.mode = "none" to let everybody in
+    "#);
+    assert_eq!(load("auth.mode = \"none\""), "no fault");
+}
+
+#[test]
 fn a_token_is_listed_once() {
     let same = "[[auth.tokens]]\nowner = \"a\"\nsha256 = \"AB";
     let text = format!("{same}{:062}\"\n{}{:062}\"", 7, same.to_lowercase(), 7);
@@ -263,7 +280,7 @@ fn variables_and_flags_are_named_in_faults() {
       environment variable ROUNDHOUSE_LOG: log: is a text; expected a table
       environment variable ROUNDHOUSE_SERVER__LISTEM: server.listem: unknown key; did you mean `listen`?
       environment variable ROUNDHOUSE_SERVER__MAX_CONNECTIONS: server.max_connections: is a text; expected a whole number from 1 to 1000000
-      environment variable ROUNDHOUSE_TYPO: typo: unknown key; known keys here: server, limits, heartbeat, stop, storage, auth, log, metrics, telemetry, plugins, agents, tools, default_agent, mappers
+      environment variable ROUNDHOUSE_TYPO: typo: unknown key; known keys here: server, limits, heartbeat, stop, storage, auth, log, metrics, reload, telemetry, plugins, agents, tools, default_agent, mappers
       flag --listen: server.listen: is not an address to listen on; expected an IP address and a port, such as "127.0.0.1:8080" or "[::1]:8080"
     "#);
     let faults = Loader::empty()

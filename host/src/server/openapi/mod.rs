@@ -15,10 +15,11 @@ use schemas::Schemas;
 use super::problem::{ProblemDocument, ProblemKind};
 
 /// The groups of operations, in the order of the document.
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     ("sessions", "Conversations, and what was said in them."),
     ("files", "Files that clients upload for a session's agent."),
     ("catalogue", "What the host's plugins offer."),
+    ("admin", "What is the operator's to do."),
     ("health", "For those who watch over the host."),
     ("documents", "Descriptions of the interface, for programs."),
 ];

@@ -1,6 +1,7 @@
 //! What the host's plugins offer: agents, tools, and the plugins themselves.
 
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +11,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Endpoint;
-use crate::plugin::{ComponentInfo, PluginState, PluginStatus};
+use crate::plugin::{
+    self, ComponentInfo, GenerationState, GenerationStatus, PluginState, PluginStatus,
+};
 use crate::server::Host;
 use crate::server::openapi::Operation;
 
@@ -33,7 +36,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ),
         Endpoint::new(
             operation("/plugins", "listPlugins", "List the configured plugins")
-                .answer::<PluginList>(StatusCode::OK, "All of them, loaded or not."),
+                .answer::<PluginList>(
+                    StatusCode::OK,
+                    "All of them, loaded or not, and every generation of them.",
+                ),
             plugins,
         ),
     ]
@@ -145,6 +151,76 @@ async fn tools(State(host): State<Arc<Host>>) -> Json<ToolList> {
 struct PluginList {
     /// In the order of their names.
     plugins: Vec<Plugin>,
+    /// Every library that was opened since the host started, in that order. What was opened stays in memory.
+    generations: Vec<Generation>,
+    /// How many may be opened, before a reload that has to open another is refused.
+    max_generations: usize,
+}
+
+/// A generation of a plugin: one opened copy of its library.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Generation {
+    /// Counts them from 1.
+    number: u64,
+    /// The configured name of the plugin.
+    plugin: String,
+    /// The library that it is a copy of.
+    file: String,
+    /// The library's own version; empty when it did not get as far as to tell it.
+    version: String,
+    /// SHA-256 of the library, in hexadecimal.
+    sha256: String,
+    /// When it was opened, in Unix milliseconds.
+    opened_at_ms: u64,
+    state: Stage,
+    /// Whether a run, or a call of a mapper, in it does not end.
+    stuck: bool,
+    /// Runs of its agents in progress, those that were abandoned and go on included.
+    running: usize,
+    /// Runs that it failed.
+    failures: u64,
+}
+
+/// How far a generation has come.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Stage {
+    /// It is opened, and its instances are made.
+    Starting,
+    /// New runs take it.
+    Serving,
+    /// New runs take another one; it ends when those that took it have.
+    Retiring,
+    /// Its instances have ended. Its memory stays.
+    Retired,
+    /// It was opened for something that was not put in force, and never served.
+    Refused,
+}
+
+impl From<GenerationStatus> for Generation {
+    fn from(status: GenerationStatus) -> Self {
+        let since = status.opened_at.duration_since(UNIX_EPOCH);
+        let millis = since.unwrap_or_default().as_millis();
+        Self {
+            number: status.number,
+            plugin: status.plugin,
+            file: status.file.to_string_lossy().into_owned(),
+            version: status.version,
+            sha256: plugin::hex(&status.sha256),
+            opened_at_ms: u64::try_from(millis).unwrap_or(u64::MAX),
+            state: match status.state {
+                GenerationState::Starting => Stage::Starting,
+                GenerationState::Serving => Stage::Serving,
+                GenerationState::Retiring => Stage::Retiring,
+                GenerationState::Retired => Stage::Retired,
+                GenerationState::Refused => Stage::Refused,
+            },
+            stuck: status.stuck,
+            running: status.running,
+            failures: status.failures,
+        }
+    }
 }
 
 /// A configured plugin, and what became of it.
@@ -157,6 +233,8 @@ struct Plugin {
     /// Whether the host refuses to start without it.
     required: bool,
     state: LoadState,
+    /// The generation that new runs take; null when it failed.
+    generation: Option<u64>,
     /// Why it failed; empty when it is loaded.
     reasons: Vec<String>,
     /// The library's own name; null when it failed.
@@ -199,6 +277,7 @@ impl From<PluginStatus> for Plugin {
             file,
             required,
             state,
+            generation,
         } = status;
         let file = file.to_string_lossy().into_owned();
         match state {
@@ -212,6 +291,7 @@ impl From<PluginStatus> for Plugin {
                 file,
                 required,
                 state: LoadState::Loaded,
+                generation,
                 reasons: Vec::new(),
                 library: Some(library),
                 version: Some(version),
@@ -223,6 +303,7 @@ impl From<PluginStatus> for Plugin {
                 file,
                 required,
                 state: LoadState::Failed,
+                generation,
                 reasons,
                 library: None,
                 version: None,
@@ -252,8 +333,11 @@ impl From<ComponentInfo> for Component {
 }
 
 async fn plugins(State(host): State<Arc<Host>>) -> Json<PluginList> {
-    let plugins = host.in_force().catalog.plugins();
+    let catalog = Arc::clone(&host.in_force().catalog);
+    let (plugins, generations) = (catalog.plugins(), catalog.generations());
     Json(PluginList {
         plugins: plugins.into_iter().map(Plugin::from).collect(),
+        generations: generations.into_iter().map(Generation::from).collect(),
+        max_generations: catalog.generation_count().most,
     })
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Endpoint;
-use super::gate::{Client, SessionPath};
+use super::gate::{Granted, SessionPath};
 use super::query::Params;
 use crate::connection::events::{EventFeed, farewell};
 use crate::metrics::Lasting;
@@ -26,6 +26,7 @@ use crate::protocol::{ErrorCode, errors};
 use crate::run::SessionHandle;
 use crate::server::Host;
 use crate::server::admission::hello_limits;
+use crate::server::auth::Grant;
 use crate::server::leaving::{Leaving, RETRY};
 use crate::server::openapi::Operation;
 use crate::server::places::Place;
@@ -87,7 +88,7 @@ impl JsonSchema for EventStream {
 
 async fn watch(
     State(host): State<Arc<Host>>,
-    Client(owner): Client,
+    Granted(grant): Granted,
     SessionPath(id): SessionPath,
     Params(params): Params<EventsParams>,
     headers: HeaderMap,
@@ -104,11 +105,11 @@ async fn watch(
         return Err(unavailable("there are too many connections"));
     }
     let most = config.server.max_connections_per_owner;
-    let place = host.places.take(&owner, most);
+    let place = host.places.take(&grant.owner, most);
     let place = place.ok_or_else(|| unavailable("there are too many connections"))?;
     // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
     let session = host.registry.open(id);
-    host.store.get(&owner, id).await?;
+    host.store.get(&grant.owner, id).await?;
     let mut out = BytesMut::new();
     let retry = RETRY.as_millis();
     // A string has room.
@@ -117,6 +118,7 @@ async fn watch(
     let watching = Watching {
         feed,
         session,
+        grant,
         host: Arc::clone(&host),
         heartbeat: config.heartbeat.interval,
         drain_spread: config.server.drain_spread,
@@ -155,6 +157,8 @@ fn asked(params: &EventsParams, headers: &HeaderMap) -> Asked {
 struct Watching {
     feed: EventFeed,
     session: SessionHandle,
+    /// Who the client is, for as long as that holds.
+    grant: Arc<Grant>,
     host: Arc<Host>,
     heartbeat: Duration,
     drain_spread: Duration,
@@ -204,6 +208,8 @@ impl Watching {
             }
             () = sleep_until(self.last_sent + self.heartbeat) => self.feed.heartbeat(&mut self.out),
             () = self.session.gone() => self.end = Some(End::Deleted),
+            // When it comes back it is told why.
+            () = self.grant.revocation.came() => self.end = Some(End::Now),
             // It goes on until its moment has come.
             () = self.host.closing.cancelled(), if self.leaving.is_none() => {
                 let clients = self.host.connections.len();

@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Response};
 use super::faults::session_not_found;
 use super::metrics;
 use crate::server::Host;
+use crate::server::auth::Grant;
 use crate::server::openapi::changes;
+use crate::server::origin;
 use crate::server::problem::{Problem, ProblemKind};
-use crate::server::{auth, origin};
 use crate::session::{Owner, SessionId};
 
 /// Lets a request pass that comes from an origin that may, with a token where one is needed.
@@ -31,10 +32,15 @@ pub(super) async fn admit(
     if config.metrics.public && request.uri().path() == metrics::PATH {
         return next.run(request).await;
     }
-    match auth::authenticate(&config.auth, request.headers()) {
-        Ok(owner) => request.extensions_mut().insert(Client(owner)),
+    match in_force.access.authenticate(request.headers()) {
+        Ok(grant) => {
+            let grant = Arc::clone(grant);
+            let extensions = request.extensions_mut();
+            extensions.insert(Client(grant.owner.clone()));
+            extensions.insert(Granted(grant));
+        }
         Err(fault) => return Problem::from(fault).into_response(),
-    };
+    }
     drop(in_force);
     next.run(request).await
 }
@@ -42,6 +48,14 @@ pub(super) async fn admit(
 /// Who sent the request, as [`admit`] found out.
 #[derive(Clone, Debug)]
 pub(super) struct Client(pub(super) Owner);
+
+/// What lets the client in, as [`admit`] found out.
+#[derive(Clone, Debug)]
+pub(super) struct Granted(pub(super) Arc<Grant>);
+
+/// A client that may do what is the operator's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Admin;
 
 /// A handler asks who the client is, and nobody has found out.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +68,27 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let client = parts.extensions.get().cloned();
         client.ok_or_else(|| Problem::internal(&NotBehindTheGate))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Granted {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let granted = parts.extensions.get().cloned();
+        granted.ok_or_else(|| Problem::internal(&NotBehindTheGate))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Granted(grant) = Granted::from_request_parts(parts, state).await?;
+        match grant.admin() {
+            Ok(()) => Ok(Self),
+            Err(why) => Err(Problem::new(ProblemKind::NotPermitted, why.to_string())),
+        }
     }
 }
 

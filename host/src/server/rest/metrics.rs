@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Endpoint;
 use crate::metrics::{CONTENT_TYPE, Now};
-use crate::plugin::PluginState;
+use crate::plugin::{GenerationState, PluginState};
 use crate::server::Host;
 use crate::server::openapi::Operation;
 
@@ -37,13 +37,22 @@ async fn read(State(host): State<Arc<Host>>) -> Response {
         .filter(|plugin| failed(&plugin.state))
         .count();
     let logs = host.registry.survey();
-    let page = host.metrics.page(&Now {
+    let now = Now {
         sessions: logs.sessions,
         log_bytes: host.registry.log_budget().used(),
         max_lag: logs.max_lag,
         lagging: logs.lagging,
         loaded: plugins.len() - failed,
         failed,
+    };
+    let opened = in_force.catalog.generations();
+    let generations = GenerationState::ALL.map(|state| {
+        let all = opened.iter();
+        (
+            state.as_str(),
+            all.filter(|generation| generation.state == state).count(),
+        )
     });
+    let page = host.metrics.page(&now, &generations);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()
 }

@@ -3,13 +3,14 @@
 //! In reading order:
 //!
 //! - `sessions`, `messages`, `events`, `runs`, `stop`, `files`: what belongs to a session;
-//! - `catalogue`: agents, tools, plugins; `health`, `metrics`; `published`: schemas and other documents;
+//! - `catalogue`: agents, tools, plugins; `admin`: what is the operator's to do; `health`, `metrics`; `published`: schemas and other documents;
 //! - `gate`: who may; `body`, `query`: what a request carries; `upload`, `paced`, `file_name`: receiving files;
 //! - `faults`: what each fault is to a client.
 //!
 //! An [`Endpoint`] is a route together with its description, so that nothing is served that
 //! [`the OpenAPI document`](openapi) does not have, and the other way round.
 
+mod admin;
 mod body;
 mod catalogue;
 mod events;
@@ -83,6 +84,7 @@ fn endpoints() -> Vec<Endpoint> {
         stop::endpoints(),
         files::endpoints(),
         catalogue::endpoints(),
+        admin::endpoints(),
         health::endpoints(),
         metrics::endpoints(),
         published::endpoints(),

@@ -5,15 +5,13 @@ use std::future::Future;
 use std::mem::size_of;
 use std::pin::pin;
 use std::ptr::null_mut;
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::runtime::{Builder, Runtime};
 
 use super::host::{Host, host};
 use super::instances::Name;
 use super::logging;
+use super::runtime;
 use super::scope::{Live, Scope};
 use crate::abi::borrow::lend;
 use crate::abi::guard::{catch, catch_future};
@@ -23,9 +21,6 @@ use crate::abi::types::{
 };
 use crate::wire::OutcomeData;
 use crate::{CreateError, RunError};
-
-/// The most worker threads of a library.
-const MAX_WORKERS: usize = 4;
 
 /// How something that the host started has ended.
 #[derive(Debug)]
@@ -88,34 +83,6 @@ pub(super) enum Bound {
     Total(Duration, &'static str),
 }
 
-/// What the configuration calls the library: its threads have this name.
-static NAME: OnceLock<String> = OnceLock::new();
-
-/// Names the threads that are not started yet.
-pub(super) fn name_threads(library: &str) {
-    // Of a name, Linux shows 15 bytes; a null byte is no name at all.
-    if !library.is_empty() && !library.contains('\0') {
-        NAME.get_or_init(|| library.to_owned());
-    }
-}
-
-/// The library's runtime, started when it is first needed.
-fn runtime() -> Result<&'static Runtime, &'static str> {
-    static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| {
-        let workers = thread::available_parallelism()
-            .map_or(1, usize::from)
-            .clamp(1, MAX_WORKERS);
-        Builder::new_multi_thread()
-            .worker_threads(workers)
-            .thread_name(NAME.get().map_or("plugin", String::as_str))
-            .enable_all()
-            .build()
-            .map_err(|error| format!("the plugin's runtime does not start: {error}"))
-    });
-    runtime.as_ref().map_err(String::as_str)
-}
-
 /// Starts what the host asked for with the scope `id`: `work` makes the author's future, and whatever becomes
 /// of that, the scope is completed exactly once. `completed` gets the host's answer.
 ///
@@ -136,7 +103,7 @@ pub(super) fn start<W, C>(
         scope: id,
         due: true,
     };
-    let runtime = match runtime() {
+    let runtime = match runtime::begin() {
         Ok(runtime) => runtime,
         Err(error) => {
             completer.complete(Ending::internal(error));

@@ -46,6 +46,13 @@ pub(super) fn get<T: Any + Send + Sync>(name: Name) -> Option<Arc<T>> {
     instance.and_then(|instance| instance.downcast().ok())
 }
 
+pub(super) fn is_empty() -> bool {
+    TABLE
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_empty()
+}
+
 pub(super) fn remove<T: Any + Send + Sync>(name: Name) -> Option<Arc<T>> {
     let instance = get::<T>(name)?;
     TABLE

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::drive::{self, Bound, Ending};
 use super::instances::{self, Name};
+use super::runtime;
 use crate::abi::borrow;
 use crate::abi::types::{FAILED_CONFIG, RhStr, STOP};
 use crate::wire::InstanceParams;
@@ -42,7 +43,7 @@ pub(super) unsafe fn create<T, C, M, D>(
     // SAFETY: passed on to the caller.
     let params = unsafe { json::<InstanceParams>(params, "the instance's parameters") };
     if let Ok(params) = &params {
-        drive::name_threads(&params.plugin);
+        runtime::name_threads(&params.plugin);
     }
     let limit = match &params {
         Ok(params) if params.deadline_ms > 0 => Duration::from_millis(params.deadline_ms),
@@ -84,6 +85,8 @@ pub(super) fn shutdown<T, D>(
     T: Any + Send + Sync,
     D: Future<Output = ()> + Send,
 {
+    // Begun before it is taken from the table, so that what it has on the runtime lives until it has ended.
+    let _work = runtime::begin();
     let instance = instances::remove::<T>(Name::from_ptr(instance));
     drive::run(scope, Bound::Total(SHUTDOWN, "shutdown"), |_| async move {
         // One that is gone already has been shut down.

@@ -4,7 +4,7 @@
 //!
 //! - `host`: the host's functions, each behind a safe one;
 //! - `scope`: a run, call or instance as the library sees it; `requests`: the services it asks for;
-//! - `drive`: the author's futures on the library's own runtime, ending in exactly one `complete`;
+//! - `runtime`: the library's own threads; `drive`: the author's futures on them, ending in exactly one `complete`;
 //! - `instances`: the table by which instances are named across the boundary;
 //! - `agent`, `toolset`, `mapper`: the functions of each kind of component;
 //! - `logging`: the author's `tracing` events.
@@ -18,6 +18,7 @@ mod lifecycle;
 mod logging;
 mod mapper;
 mod requests;
+mod runtime;
 mod scope;
 mod toolset;
 

@@ -243,3 +243,18 @@ async fn what_is_not_there_is_a_problem_too() {
     );
     api.end().await;
 }
+
+#[tokio::test]
+async fn what_has_no_source_is_not_read_again() {
+    let api = Api::start("").await;
+    let answer = api.call("POST", "/admin/reload", None).await;
+    let problem = answer.problem("unavailable");
+    assert!(problem["detail"].as_str().unwrap().contains("read again"));
+    api.end().await;
+    let api = Api::start(TOKENS).await;
+    let answer = api
+        .send(request("POST", "/admin/reload", Some("one")))
+        .await;
+    answer.problem("not-permitted");
+    api.end().await;
+}

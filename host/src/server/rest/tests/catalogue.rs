@@ -45,6 +45,17 @@ async fn the_catalogue_shows_what_serves_and_what_does_not() {
         (&missing["name"], &missing["state"]),
         (&json!("missing"), &json!("failed"))
     );
+    assert_eq!(missing["generation"], Value::Null);
+    let [generation] = &plugins["generations"].as_array().unwrap()[..] else {
+        panic!("{plugins}")
+    };
+    assert_eq!(loaded["generation"], generation["number"]);
+    assert_eq!(
+        (&generation["plugin"], &generation["state"]),
+        (&json!("scripted"), &json!("serving"))
+    );
+    assert_eq!(generation["sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(plugins["max_generations"], 256);
     assert_eq!(missing["required"], false);
     assert!(
         missing["reasons"][0]
