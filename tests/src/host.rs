@@ -76,6 +76,21 @@ impl TestHost {
         Self::in_folder(folder, toml, Duration::ZERO).await
     }
 
+    /// Starts a host whose workers run this `roundhouse`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn with_worker(toml: &str, executable: &Path) -> Self {
+        let folder = match tempfile::tempdir() {
+            Ok(folder) => folder,
+            Err(error) => panic!("no folder for the test: {error}"),
+        };
+        let mut config = config(folder.path(), toml);
+        config.plugins.worker_executable = Some(executable.to_owned());
+        Self::serve(folder, config, Duration::ZERO, Patience::default()).await
+    }
+
     /// Starts a host that waits no longer than this for its clients.
     ///
     /// # Panics
@@ -118,6 +133,15 @@ impl TestHost {
         patience: Patience,
     ) -> Self {
         let config = config(folder.path(), toml);
+        Self::serve(folder, config, drain, patience).await
+    }
+
+    async fn serve(
+        folder: tempfile::TempDir,
+        config: Config,
+        drain: Duration,
+        patience: Patience,
+    ) -> Self {
         let listener = match TcpListener::bind("127.0.0.1:0").await {
             Ok(listener) => listener,
             Err(error) => panic!("cannot listen: {error}"),

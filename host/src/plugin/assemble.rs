@@ -60,6 +60,7 @@ pub(super) fn catalog(config: &Config, attempts: Vec<Attempt<'_>>) -> Catalog {
             file,
             required: library.required,
             state,
+            worker: None,
         };
         plugins.push(Plugin { status, slot });
     }

@@ -15,7 +15,10 @@ pub(crate) enum Backing {
 impl Backing {
     pub(crate) fn slot(&self) -> Result<&Arc<PluginSlot>, &str> {
         match self {
-            Self::Loaded(slot) => Ok(slot),
+            Self::Loaded(slot) => match slot.failed() {
+                Some(reason) => Err(reason),
+                None => Ok(slot),
+            },
             Self::Failed(reason) => Err(reason),
         }
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agent::Agent;
 use super::loader::ComponentInfo;
-use super::slot::PluginSlot;
+use super::slot::{PluginSlot, WorkerStatus};
 use super::tools::{ToolEntry, ToolRegistry, ToolRequest, ToolsetStatus};
 
 /// What one configuration's plugins offer. Immutable: a new configuration makes a new one. (Which library
@@ -40,6 +40,8 @@ pub struct PluginStatus {
     pub required: bool,
     /// What became of it.
     pub state: PluginState,
+    /// The worker process that it is in; `None` for one in the host's own.
+    pub worker: Option<WorkerStatus>,
 }
 
 /// What became of a plugin.
@@ -96,10 +98,18 @@ impl Catalog {
     /// All configured plugins, in the order of their names.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginStatus> {
-        self.plugins
-            .iter()
-            .map(|plugin| plugin.status.clone())
-            .collect()
+        let status = |plugin: &Plugin| {
+            let mut status = plugin.status.clone();
+            if let Some(slot) = &plugin.slot {
+                status.worker = slot.worker_status();
+                if let Some(reason) = slot.failed() {
+                    let reasons = vec![reason.to_owned()];
+                    status.state = PluginState::Failed { reasons };
+                }
+            }
+            status
+        };
+        self.plugins.iter().map(status).collect()
     }
 
     /// Calls a tool on an agent's behalf: checks that it may, checks the arguments against the tool's schema,

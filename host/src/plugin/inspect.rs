@@ -56,7 +56,7 @@ pub fn inspect(
 ) -> Result<Inspection, InspectError> {
     let file = search.find(library)?;
     let staging = Staging::new(staging)?;
-    let opened = open_copy("inspected", &file, None, &staging)?;
+    let opened = open_copy("inspected", &file, None, &staging, None)?;
     let components = opened.describe();
     let descriptor = opened.descriptor;
     Ok(Inspection {

@@ -90,22 +90,12 @@ impl OpenError {
     }
 }
 
-/// A library that was opened, and never will be closed.
-pub(crate) struct Opened {
-    /// Valid for ever.
-    pub(crate) entry: RhEntry,
-    /// The copy that was opened.
-    pub(crate) staged: PathBuf,
-}
-
-/// Copies the library `file`, checks the copy and opens it.
-///
-/// Blocks, and runs the library's static initialisers.
-pub(crate) fn open(
+/// Copies the library `file` and checks the copy, which is answered. Blocks.
+pub(crate) fn stage(
     file: &Path,
     sha256: Option<&[u8; 32]>,
     staging: &Staging,
-) -> Result<Opened, OpenError> {
+) -> Result<PathBuf, OpenError> {
     let staged = staging.stage(file)?;
     if let Some(expected) = sha256 {
         let found = sha256_of(&staged)?;
@@ -119,14 +109,19 @@ pub(crate) fn open(
         }
     }
     check_length(file, &staged)?;
-    let library = open_image(&staged).map_err(|error| refused(file, &error))?;
+    Ok(staged)
+}
+
+/// Opens `staged`, a copy of `file` that was never opened in this process before. It is never closed, and its entry
+/// function valid for ever.
+///
+/// Blocks, and runs the library's static initialisers.
+pub(crate) fn open(file: &Path, staged: &Path) -> Result<RhEntry, OpenError> {
+    let library = open_image(staged).map_err(|error| refused(file, &error))?;
     let entry = find_entry(&library, file);
     // Never closed: threads, thread-local destructors and descriptors of the library outlive any bookkeeping.
     std::mem::forget(library);
-    Ok(Opened {
-        entry: entry?,
-        staged,
-    })
+    entry
 }
 
 fn hex(bytes: &[u8]) -> String {

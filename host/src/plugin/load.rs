@@ -15,6 +15,7 @@ use super::loader::{CheckedUse, ComponentInfo, LoadError, OpenedCopy, open_copy}
 use super::search::SearchPath;
 use super::slot::PluginSlot;
 use super::staging::{Staging, StagingError};
+use super::worker::WorkerSettings;
 use crate::config::{Config, Fault, Faults, Library, LibraryFile, Toolset};
 
 /// How long the plugins that did load may take to end when another one stops the start.
@@ -66,10 +67,17 @@ pub async fn load(config: &Config) -> Result<Arc<Catalog>, CatalogError> {
     let mut uses = uses_by_plugin(config);
     let attempts = config.plugins.libraries.iter().map(|(name, library)| {
         let uses = uses.remove(name).unwrap_or_default();
+        let worker = WorkerSettings::of(
+            &library.isolation,
+            &config.plugins,
+            config.limits.event_bytes,
+            config.limits.run_time,
+        );
         attempt(
             name,
             library,
             uses,
+            worker,
             Arc::clone(&search),
             Arc::clone(&staging),
         )
@@ -103,6 +111,7 @@ async fn attempt<'a>(
     name: &'a str,
     library: &'a Library,
     uses: Vec<Use>,
+    worker: Option<Arc<WorkerSettings>>,
     search: Arc<SearchPath>,
     staging: Arc<Staging>,
 ) -> Attempt<'a> {
@@ -126,11 +135,14 @@ async fn attempt<'a>(
     };
     let opening = {
         let (name, file, sha256) = (name.to_owned(), file.clone(), library.sha256);
-        let staging = Arc::clone(&staging);
-        blocking(move || open_and_check(&name, &file, sha256.as_ref(), uses, &staging))
+        let (staging, worker) = (Arc::clone(&staging), worker.clone());
+        blocking(move || {
+            let opened = open_copy(&name, &file, sha256.as_ref(), &staging, worker.as_deref());
+            open_and_check(&name, opened, uses)
+        })
     };
     let result = match opening.await {
-        Ok((opened, checked, components)) => make(name, opened, checked, components, staging).await,
+        Ok(checked) => make(name, checked, worker, staging).await,
         Err(OpenFailure::Library(error)) => {
             let key = if matches!(&error, LoadError::Open(open) if open.is_checksum()) {
                 "/sha256"
@@ -158,12 +170,10 @@ type Checked = (OpenedCopy, Vec<CheckedUse>, Vec<ComponentInfo>);
 
 fn open_and_check(
     name: &str,
-    file: &std::path::Path,
-    sha256: Option<&[u8; 32]>,
+    opened: Result<OpenedCopy, LoadError>,
     uses: Vec<Use>,
-    staging: &Staging,
 ) -> Result<Checked, OpenFailure> {
-    let opened = open_copy(name, file, sha256, staging).map_err(OpenFailure::Library)?;
+    let opened = opened.map_err(OpenFailure::Library)?;
     let components = opened.describe();
     let checked = opened.check(name, uses).map_err(OpenFailure::Uses)?;
     Ok((opened, checked, components))
@@ -171,9 +181,8 @@ fn open_and_check(
 
 async fn make(
     name: &str,
-    opened: OpenedCopy,
-    checked: Vec<CheckedUse>,
-    components: Vec<ComponentInfo>,
+    (opened, checked, components): Checked,
+    worker: Option<Arc<WorkerSettings>>,
     staging: Arc<Staging>,
 ) -> Result<LoadedPlugin, Vec<Fault>> {
     let copy = LibraryCopy::make(name, &opened, &checked).await?;
@@ -185,7 +194,7 @@ async fn make(
         version: descriptor.version,
         built_with: descriptor.built_with,
         components,
-        slot: PluginSlot::new(name, staged, staging, checked, copy),
+        slot: PluginSlot::new(name, staged, staging, checked, worker, copy),
     })
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Endpoint;
-use crate::plugin::{ComponentInfo, PluginState, PluginStatus};
+use crate::plugin::{ComponentInfo, PluginState, PluginStatus, WorkerStatus};
 use crate::server::Host;
 use crate::server::openapi::Operation;
 
@@ -167,6 +167,23 @@ struct Plugin {
     built_with: Option<String>,
     /// What there is in the library; empty when it failed.
     components: Vec<Component>,
+    /// The worker process that it runs in; null for one in the host's own.
+    worker: Option<Worker>,
+}
+
+/// The worker process of a plugin.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Worker {
+    /// Its number with the system; null while there is none.
+    pid: Option<u32>,
+    /// How many times one was started in the place of another.
+    restarts: u64,
+}
+
+impl From<WorkerStatus> for Worker {
+    fn from(WorkerStatus { pid, restarts }: WorkerStatus) -> Self {
+        Self { pid, restarts }
+    }
 }
 
 /// What became of a plugin.
@@ -199,7 +216,9 @@ impl From<PluginStatus> for Plugin {
             file,
             required,
             state,
+            worker,
         } = status;
+        let worker = worker.map(Worker::from);
         let file = file.to_string_lossy().into_owned();
         match state {
             PluginState::Loaded {
@@ -217,6 +236,7 @@ impl From<PluginStatus> for Plugin {
                 version: Some(version),
                 built_with: Some(built_with),
                 components: components.into_iter().map(Component::from).collect(),
+                worker,
             },
             PluginState::Failed { reasons } => Self {
                 name,
@@ -228,6 +248,7 @@ impl From<PluginStatus> for Plugin {
                 version: None,
                 built_with: None,
                 components: Vec::new(),
+                worker,
             },
         }
     }
