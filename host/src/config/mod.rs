@@ -31,8 +31,8 @@ mod values;
 
 pub use checked::{
     Agent, Auth, ComponentName, Config, Confinement, FileRules, Heartbeat, Isolation, Library,
-    LibraryFile, Limits, Log, LogFormat, Mapper, Metrics, Plugins, Server, Stop, Storage, Telemetry,
-    Token, Toolset,
+    LibraryFile, Limits, Log, LogFormat, Mapper, Metrics, Plugins, Server, Stop, Storage,
+    Telemetry, Token, Toolset,
 };
 pub use fault::{Fault, Faults, Source};
 pub use loader::{DEFAULT_FILE, Loader};

@@ -181,7 +181,10 @@ impl LibraryCopy {
     pub(crate) async fn kill_worker(&self, why: &str) {
         if let Some(worker) = &self.worker {
             worker.kill(why);
-            if tokio::time::timeout(KILLED_WITHIN, worker.ended()).await.is_err() {
+            if tokio::time::timeout(KILLED_WITHIN, worker.ended())
+                .await
+                .is_err()
+            {
                 tracing::error!(pid = worker.pid(), "a worker process does not end");
             }
         }

@@ -198,7 +198,11 @@ impl OpenedCopy {
                 Ok(description) => description,
                 Err(error) => {
                     if supported {
-                        tracing::warn!(component = component.name(), error, "a component does not describe itself");
+                        tracing::warn!(
+                            component = component.name(),
+                            error,
+                            "a component does not describe itself"
+                        );
                     }
                     Default::default()
                 }

@@ -13,11 +13,11 @@ use plugin_api::wire::InstanceParams;
 use tokio::sync::Notify;
 
 use super::component::ComponentKind;
+use super::descriptor::LoadedComponent;
 use super::handle::{AgentHandle, ToolsetHandle};
 use super::instances::{Instance, ListError, Mapper, Toolset, Used, end};
 use super::library_host::Entry;
 use super::lifecycle::{self, INSTANCE_DEADLINE, LifecycleError};
-use super::descriptor::LoadedComponent;
 use super::loader::{CheckedUse, OpenedCopy};
 use super::scopes::ScopeGuard;
 use super::worker::{RemoteInstance, Worker};

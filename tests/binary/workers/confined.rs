@@ -56,8 +56,14 @@ async fn it_inherits_no_descriptors_and_gains_no_privileges() {
     let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
     let limits = std::fs::read_to_string(format!("/proc/{worker}/limits")).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
-    assert_eq!(core.unwrap().split_whitespace().nth(4), Some("0"), "{limits}");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    assert_eq!(
+        core.unwrap().split_whitespace().nth(4),
+        Some("0"),
+        "{limits}"
+    );
     host.shut_down([]).await;
 }
 
@@ -111,10 +117,14 @@ fn it_ends_with_a_host_that_is_killed_whatever_it_is_doing() {
         let address = serving.address.parse().unwrap();
         let rest = roundhouse_tests::Rest::of(address);
         let session = rest.create_session(&serde_json::json!({})).await;
-        let mut client = roundhouse_tests::client::Connect::to(address, session).open().await;
+        let mut client = roundhouse_tests::client::Connect::to(address, session)
+            .open()
+            .await;
         client.expect_kind("session_sync").await;
         client.begin("spin").await;
-        client.until(|frame| frame.delta() == Some("spinning")).await;
+        client
+            .until(|frame| frame.delta() == Some("spinning"))
+            .await;
         let plugins = rest.get("/plugins").await.body;
         let plugins = plugins["plugins"].as_array().unwrap();
         let faulty = plugins.iter().find(|plugin| plugin["name"] == "faulty");

@@ -22,7 +22,10 @@ async fn a_burst_that_pays_no_heed_to_a_slow_host_arrives_whole_and_in_order() {
     let host = host().await;
     let mut client = client(&host, "faulty").await;
     let frames = client.run(&format!("rush {EVENTS}")).await;
-    assert!(text_of(&frames) == all(), "something is lost or out of order");
+    assert!(
+        text_of(&frames) == all(),
+        "something is lost or out of order"
+    );
     assert_eq!(frames.last().unwrap().text_at("content"), "rushed");
     assert_eq!(answer(&mut client, "again").await, "again");
     host.shut_down([client]).await;
@@ -44,7 +47,10 @@ async fn runs_beside_one_another_keep_their_order_and_all_of_their_events() {
     }
     for client in &mut clients {
         let frames = client.rest_of_run().await;
-        assert!(text_of(&frames) == expected, "something is lost or out of order");
+        assert!(
+            text_of(&frames) == expected,
+            "something is lost or out of order"
+        );
     }
     host.shut_down(clients).await;
 }

@@ -5,6 +5,7 @@ mod endings;
 mod load;
 mod mapped;
 mod serving;
+mod told;
 mod untrusted;
 
 use std::path::Path;

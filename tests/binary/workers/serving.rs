@@ -6,15 +6,13 @@ use roundhouse_tests::script::{delta, script};
 use roundhouse_tests::{TestHost, text_of, until};
 use serde_json::{Value, json};
 
-use super::{answer, client, end_of, exists, executable, host, pid, plugin};
+use super::{answer, client, end_of, executable, exists, host, pid, plugin};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_streams_and_its_worker_ends_with_the_host() {
     let host = host().await;
     let mut client = client(&host, "apart").await;
-    let frames = client
-        .run(&script(&[delta("one "), delta("two")]))
-        .await;
+    let frames = client.run(&script(&[delta("one "), delta("two")])).await;
     assert_eq!(text_of(&frames), "one two");
     assert_eq!(frames.last().unwrap().kind(), "stream_end");
     let workers = [pid(&host, "apart").await, pid(&host, "faulty").await];
@@ -121,6 +119,9 @@ async fn a_mapper_in_a_worker_is_refused_with_what_to_do() {
     config.plugins.worker_executable = Some(executable().to_owned());
     let error = roundhouse_host::plugin::load(&config).await.unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("agents.faulty.mappers[0].component"), "{text}");
+    assert!(
+        text.contains("agents.faulty.mappers[0].component"),
+        "{text}"
+    );
     assert!(text.contains("without `isolation`"), "{text}");
 }

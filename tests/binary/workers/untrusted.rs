@@ -34,7 +34,10 @@ async fn what_is_no_frame_ends_the_worker_and_not_the_host() {
         "{text}"
     );
     let text = refusal(Some(r"printf '\001\000\000\000\143' >&0; /bin/sleep 60")).await;
-    assert!(text.contains("it sent a frame of an unknown kind (99)"), "{text}");
+    assert!(
+        text.contains("it sent a frame of an unknown kind (99)"),
+        "{text}"
+    );
     assert!(text.contains("plugins.libraries.faulty.file"), "{text}");
 }
 
@@ -46,5 +49,8 @@ async fn one_that_ends_or_is_not_there_is_told() {
         "{text}"
     );
     let text = refusal(None).await;
-    assert!(text.contains("its worker process could not be started"), "{text}");
+    assert!(
+        text.contains("its worker process could not be started"),
+        "{text}"
+    );
 }

@@ -48,10 +48,17 @@ fn what_a_worker_may_have_is_read_and_paths_are_relative_to_the_file() {
 
 #[test]
 fn what_is_of_no_effect_or_cannot_be_is_refused() {
-    let of = |keys: &str| faults(&format!("[plugins.libraries.a]\nfile = \"a\"\n{keys}{REST}"));
+    let of = |keys: &str| {
+        faults(&format!(
+            "[plugins.libraries.a]\nfile = \"a\"\n{keys}{REST}"
+        ))
+    };
     let text = of("memory_limit = \"1 GiB\"\nenv = [\"HOME\"]\nfiles = {}");
     for key in ["memory_limit", "env", "files"] {
-        assert!(text.contains(&format!("plugins.libraries.a.{key}")), "{text}");
+        assert!(
+            text.contains(&format!("plugins.libraries.a.{key}")),
+            "{text}"
+        );
     }
     assert!(text.contains("add `isolation = \"process\"`"), "{text}");
     let text = of("isolation = \"process\"\nmemory_limit = \"1 MiB\"\nenv = [\"A=B\"]");

@@ -124,12 +124,17 @@ impl Worker {
             memory_limit: settings.confinement.memory_limit,
             files,
         };
-        let hello = serde_json::to_string(&hello).map_err(|error| system("a greeting")(error.into()))?;
+        let hello =
+            serde_json::to_string(&hello).map_err(|error| system("a greeting")(error.into()))?;
         link.send(&ToWorker::Hello(&hello));
         match answered.recv_timeout(INSTANCE_DEADLINE) {
             Ok(Ok(opened)) => {
                 for what in &opened.unavailable {
-                    tracing::warn!(plugin, pid, "a worker is not confined as it should be: {what}");
+                    tracing::warn!(
+                        plugin,
+                        pid,
+                        "a worker is not confined as it should be: {what}"
+                    );
                 }
                 tracing::info!(plugin, pid, "a worker has opened the library");
                 Ok((worker, opened))
@@ -195,7 +200,10 @@ impl Worker {
     pub(crate) async fn dismiss(&self) {
         self.0.dismissed.store(true, Ordering::Relaxed);
         self.0.send(&ToWorker::Bye);
-        if tokio::time::timeout(ENDS_WITHIN, self.ended()).await.is_err() {
+        if tokio::time::timeout(ENDS_WITHIN, self.ended())
+            .await
+            .is_err()
+        {
             self.kill("it was told to end");
             self.ended().await;
         }
@@ -230,9 +238,7 @@ impl Link {
     }
 
     fn offer(&self, frame: &ToWorker<'_>) -> Result<(), NotTaken> {
-        let offered = self
-            .outbox
-            .offer(TO_WORKER_BYTES, |to| frame.write(to));
+        let offered = self.outbox.offer(TO_WORKER_BYTES, |to| frame.write(to));
         if offered == Err(NotTaken::Full) {
             self.give_up("it does not read what the host sends");
         }

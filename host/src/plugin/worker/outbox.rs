@@ -195,7 +195,10 @@ mod tests {
         assert_eq!(outbox.push(None, put("f")), Pushed::HalfFull);
         let (mut batch, mut slowed) = (Vec::new(), Vec::new());
         assert!(outbox.take(&mut batch, &mut slowed));
-        assert_eq!((batch.as_slice(), slowed.as_slice()), (&b"abcdef"[..], &[2][..]));
+        assert_eq!(
+            (batch.as_slice(), slowed.as_slice()),
+            (&b"abcdef"[..], &[2][..])
+        );
         assert_eq!(outbox.push(Some(3), put("g")), Pushed::Accepted);
         outbox.close();
         assert_eq!(outbox.push(Some(3), put("h")), Pushed::Closed);

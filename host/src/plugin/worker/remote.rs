@@ -71,7 +71,8 @@ impl RemoteInstance {
 
     pub(crate) fn list(&self, scope: u64) {
         let instance = self.id;
-        self.link().start(scope, &ToWorker::List { instance, scope });
+        self.link()
+            .start(scope, &ToWorker::List { instance, scope });
     }
 
     pub(crate) fn call(&self, scope: u64, name: &str, args: &str, params: &str) {
@@ -110,8 +111,7 @@ impl RemoteInstance {
 
     pub(crate) fn cancel(&self, scope: u64) {
         let instance = self.id;
-        self.link()
-            .send(&ToWorker::CancelCall { instance, scope });
+        self.link().send(&ToWorker::CancelCall { instance, scope });
     }
 
     pub(crate) fn session_ended(&self, session: &str) {

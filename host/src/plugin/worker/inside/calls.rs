@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use plugin_api::abi::import::{AgentFns, ComponentKind, PluginDescriptor, ServiceFailure, ToolsetFns};
+use plugin_api::abi::import::{
+    AgentFns, ComponentKind, PluginDescriptor, ServiceFailure, ToolsetFns,
+};
 
 use super::super::frame::{Reply, ToWorker};
 use super::host::{Instance, WorkerHost};
@@ -17,11 +19,27 @@ const SIGNALS_KEPT: usize = 4096;
 
 /// A call of the library that is quick by the boundary's rules.
 pub(super) enum Signal {
-    Stop { scope: u64, instance: u64 },
-    Resume { scope: u64 },
-    SessionEnded { instance: u64, session: String },
-    Item { scope: u64, id: u64, json: String },
-    Done { scope: u64, id: u64, result: Result<String, ServiceFailure> },
+    Stop {
+        scope: u64,
+        instance: u64,
+    },
+    Resume {
+        scope: u64,
+    },
+    SessionEnded {
+        instance: u64,
+        session: String,
+    },
+    Item {
+        scope: u64,
+        id: u64,
+        json: String,
+    },
+    Done {
+        scope: u64,
+        id: u64,
+        result: Result<String, ServiceFailure>,
+    },
 }
 
 /// Starts the thread that makes the quick calls, one after another.
@@ -116,10 +134,15 @@ impl Calls {
                 });
             }
             ToWorker::List { instance, scope } => {
-                self.start(Kind::Task, instance, scope, move |instance| match instance {
-                    Instance::Toolset(toolset) => toolset.list(scope),
-                    Instance::Agent(_) => false,
-                });
+                self.start(
+                    Kind::Task,
+                    instance,
+                    scope,
+                    move |instance| match instance {
+                        Instance::Toolset(toolset) => toolset.list(scope),
+                        Instance::Agent(_) => false,
+                    },
+                );
             }
             ToWorker::Call {
                 instance,
@@ -129,10 +152,15 @@ impl Calls {
                 params,
             } => {
                 let (name, args, params) = (name.to_owned(), args.to_owned(), params.to_owned());
-                self.start(Kind::Call, instance, scope, move |instance| match instance {
-                    Instance::Toolset(toolset) => toolset.call(scope, &name, &args, &params),
-                    Instance::Agent(_) => false,
-                });
+                self.start(
+                    Kind::Call,
+                    instance,
+                    scope,
+                    move |instance| match instance {
+                        Instance::Toolset(toolset) => toolset.call(scope, &name, &args, &params),
+                        Instance::Agent(_) => false,
+                    },
+                );
             }
             ToWorker::Stop { instance, scope } | ToWorker::CancelCall { instance, scope } => {
                 if let Some(started) = self.host.scopes.get(scope) {
@@ -193,7 +221,8 @@ impl Calls {
             Some(ComponentKind::Toolset(functions)) => Maker::Toolset(functions),
             _ => {
                 self.host.scopes.insert(scope, Kind::Task, scope);
-                self.host.fails(scope, "there is no such component in the worker");
+                self.host
+                    .fails(scope, "there is no such component in the worker");
                 return;
             }
         };
@@ -260,8 +289,10 @@ impl Calls {
             .name("start".to_owned())
             .spawn(work);
         if let Err(error) = started {
-            self.host
-                .fails(scope, &format!("the worker could not start a thread: {error}"));
+            self.host.fails(
+                scope,
+                &format!("the worker could not start a thread: {error}"),
+            );
         }
     }
 }

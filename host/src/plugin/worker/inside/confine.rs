@@ -69,11 +69,14 @@ pub(super) fn confine(hello: &Hello, unavailable: &mut Vec<String>) -> Result<()
     };
     // What is in memory, secrets too, is not to end in a file.
     if let Err(error) = limit(Resource::Core, 0) {
-        unavailable.push(format!("a crash may leave a core file (RLIMIT_CORE: {error})"));
+        unavailable.push(format!(
+            "a crash may leave a core file (RLIMIT_CORE: {error})"
+        ));
     }
     if let Some(bytes) = hello.memory_limit {
-        limit(Resource::Data, bytes)
-            .map_err(|error| format!("its memory_limit cannot be enforced (RLIMIT_DATA: {error})"))?;
+        limit(Resource::Data, bytes).map_err(|error| {
+            format!("its memory_limit cannot be enforced (RLIMIT_DATA: {error})")
+        })?;
     }
     if let Some(files) = &hello.files {
         restrict_files(files, hello, unavailable)?;
@@ -150,7 +153,10 @@ fn restrict_files(
     const VERSION: ABI = ABI::V3;
     for path in files.read.iter().chain(&files.write) {
         PathFd::new(path).map_err(|error| {
-            format!("its files cannot be restricted: `{}`: {error}", path.display())
+            format!(
+                "its files cannot be restricted: `{}`: {error}",
+                path.display()
+            )
         })?;
     }
     let (read, write) = (AccessFs::from_read(VERSION), AccessFs::from_all(VERSION));

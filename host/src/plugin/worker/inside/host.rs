@@ -69,7 +69,11 @@ pub(super) fn write_out(
     start_thread("write", move || {
         let written = host.outbox.write_to(&socket, |scope| {
             // One that the host itself has paused goes on when the host says so.
-            if host.scopes.get(scope).is_some_and(|scope| scope.is_paused()) {
+            if host
+                .scopes
+                .get(scope)
+                .is_some_and(|scope| scope.is_paused())
+            {
                 return;
             }
             // This thread must not wait for the library, which may wait for it.
@@ -299,7 +303,10 @@ impl HostLibrary for WorkerHost {
         }
         if method.len() + params.len() > FROM_WORKER_BYTES - 1024 {
             let text = "the request is too long for a worker";
-            return sink.done(Err(ServiceFailure::failed(ServiceErrorCode::TooLarge, text)));
+            return sink.done(Err(ServiceFailure::failed(
+                ServiceErrorCode::TooLarge,
+                text,
+            )));
         }
         {
             let mut requests = lock(&self.requests);

@@ -159,6 +159,8 @@ fn start_thread(
         let _end = EndWithIt;
         work();
     };
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    let started = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work);
     started.map(drop).map_err(system(name))
 }
