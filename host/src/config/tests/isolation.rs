@@ -63,7 +63,7 @@ fn what_is_of_no_effect_or_cannot_be_is_refused() {
     assert!(text.contains("add `isolation = \"process\"`"), "{text}");
     let text = of("isolation = \"process\"\nmemory_limit = \"1 MiB\"\nenv = [\"A=B\"]");
     assert!(text.contains("at least 64 MiB"), "{text}");
-    assert!(text.contains("plugins.libraries.a.env.0"), "{text}");
+    assert!(text.contains("plugins.libraries.a.env[0]"), "{text}");
     let text = of("isolation = \"thread\"");
     assert!(text.contains("plugins.libraries.a.isolation"), "{text}");
 }
