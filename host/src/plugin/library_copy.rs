@@ -23,8 +23,8 @@ static GENERATION: AtomicU64 = AtomicU64::new(0);
 /// How long the other instances in a worker may take to end in which something is stuck.
 const END_OF_OTHERS: Duration = Duration::from_secs(2);
 
-/// How long the system may take to end a process.
-const KILLED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a worker that was killed is waited for; longer than its process is.
+const KILLED_WITHIN: Duration = Duration::from_secs(8);
 
 /// An opened copy of a library and the instances made in it.
 pub(crate) struct LibraryCopy {
@@ -185,7 +185,7 @@ impl LibraryCopy {
                 .await
                 .is_err()
             {
-                tracing::error!(pid = worker.pid(), "a worker process does not end");
+                tracing::error!(pid = worker.pid(), "a worker is not known to have ended");
             }
         }
     }

@@ -109,6 +109,22 @@ async fn a_run_that_ignores_stop_is_abandoned_and_its_worker_ended_after_the_oth
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_frozen_is_ended_when_its_run_does_not_stop() {
+    let host = host().await;
+    let session = host.session_with("faulty").await;
+    let mut client = host.idle(session).await;
+    client.begin("wait_stop").await;
+    let frozen = pid(&host, "faulty").await;
+    signal("STOP", frozen);
+    host.stop(session).await;
+    let end = client.rest_of_run().await.pop().unwrap();
+    assert_eq!(end.kind(), "stream_stopped");
+    assert_eq!(answer(&mut client, "again").await, "again");
+    until("the end of the frozen one", || !exists(frozen)).await;
+    host.shut_down([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_fails_time_and_again_is_shown_as_failed() {
     let host = host().await;
     let mut client = client(&host, "faulty").await;

@@ -125,3 +125,28 @@ async fn a_mapper_in_a_worker_is_refused_with_what_to_do() {
     );
     assert!(text.contains("without `isolation`"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_run_comes_after_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (report, now) = (folder.path().join("report"), folder.path().join("now"));
+    let toml = format!(
+        "[plugins.libraries.faulty]\nfile = \"fixture_faulty\"\nisolation = \"process\"\n\
+         [agents.faulty]\ncomponent = \"faulty/agent\"\nconfig.report = {report:?}\n"
+    );
+    let host = TestHost::with_worker(&toml, executable()).await;
+    let mut client = client(&host, "faulty").await;
+    let done = answer(&mut client, &format!("late {}", now.display())).await;
+    assert_eq!(done, "done, or so it seems");
+    std::fs::write(&now, "").unwrap();
+    let told = || std::fs::read_to_string(&report).unwrap_or_default();
+    until("the late request", || {
+        told().contains("late request refused true")
+    })
+    .await;
+    assert!(told().contains("late emit Err(Stopped)"), "{}", told());
+    // An instance is made once in a worker, and shut down before that ends.
+    host.shut_down([client]).await;
+    assert!(told().starts_with("created faulty\n"), "{}", told());
+    assert!(told().contains("shut down "), "{}", told());
+}

@@ -16,8 +16,8 @@ use crate::config::{Confinement, Isolation, Plugins};
 /// Bytes that may be in the socket on their way to the host.
 const SOCKET_BYTES: usize = 64 * 1024;
 
-/// How long a process may take to end that has closed its socket.
-const ENDS_WITHIN: Duration = Duration::from_secs(1);
+/// How long the system may take to end a process.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the workers of a plugin are started.
 #[derive(Clone, Debug)]
@@ -142,25 +142,27 @@ impl Process {
         }
     }
 
-    /// Waits for the end of a process that has closed its socket, or has it.
+    /// Waits for the end of a process that has closed its socket, or has it, and of what it has started that is still
+    /// of its group. `None` if it cannot be known, or the system does not end it.
     pub(super) fn ended(&self) -> Option<ExitStatus> {
+        // One that is ending already keeps the status that it has.
+        self.kill();
         let begun = Instant::now();
-        loop {
+        while begun.elapsed() < ENDS_WITHIN {
             let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-            let status = child.as_mut()?.try_wait();
-            if let Ok(None) = status {
-                if begun.elapsed() > ENDS_WITHIN
-                    && let Some(child) = &*child
-                {
-                    kill_group(child);
+            match child.as_mut()?.try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => {
+                    *child = None;
+                    return Some(status);
                 }
-                drop(child);
-                std::thread::sleep(Duration::from_millis(1));
-                continue;
+                Err(_) => return None,
             }
-            *child = None;
-            return status.ok().flatten();
+            drop(child);
+            std::thread::sleep(Duration::from_millis(1));
         }
+        tracing::error!(pid = self.pid, "a worker process does not end");
+        None
     }
 }
 

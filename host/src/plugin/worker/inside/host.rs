@@ -160,14 +160,16 @@ impl WorkerHost {
 
     fn made(&self, scope: u64, kind: ComponentKind, pointer: InstancePtr) {
         let instance = match kind {
-            // SAFETY: The pointer is what this component's `create` completed with, once: the kind was taken out of
-            // the table of those that are going on.
             ComponentKind::Agent(functions) => {
-                Instance::Agent(Arc::new(unsafe { functions.instance(pointer) }))
+                // SAFETY: The pointer is what this component's `create` completed with, once: the kind was taken out
+                // of the table of those that are going on.
+                let agent = unsafe { functions.instance(pointer) };
+                Instance::Agent(Arc::new(agent))
             }
-            // SAFETY: As above.
             ComponentKind::Toolset(functions) => {
-                Instance::Toolset(Arc::new(unsafe { functions.instance(pointer) }))
+                // SAFETY: As above.
+                let toolset = unsafe { functions.instance(pointer) };
+                Instance::Toolset(Arc::new(toolset))
             }
             // Nobody begins to create any other.
             _ => return,

@@ -1,7 +1,6 @@
 //! The socket to the host: the one thing that a worker is given.
 
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ pub(super) fn take() -> Result<UnixStream, WorkerError> {
         .map_err(|error| system("the socket")(error.into()))?;
     let null = std::fs::File::open("/dev/null").map_err(system("/dev/null"))?;
     rustix::stdio::dup2_stdin(&null).map_err(|error| system("standard input")(error.into()))?;
-    Ok(UnixStream::from(OwnedFd::from(socket)))
+    Ok(UnixStream::from(socket))
 }
 
 /// Ends this process as soon as the host has closed the socket or has ended, whatever the library is doing.
