@@ -99,8 +99,10 @@ impl LibraryCopy {
         Ok(copy)
     }
 
+    /// Whether it takes nothing new; so does one whose worker has ended, from before anybody hears of that.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.stuck.load(Ordering::Relaxed)
+        let ended = |worker: &Arc<Worker>| worker.end().is_some();
+        self.stuck.load(Ordering::Relaxed) || self.worker.as_ref().is_some_and(ended)
     }
 
     pub(crate) fn set_stuck(&self, stuck: bool) {
