@@ -10,3 +10,4 @@ mod reload;
 mod signals;
 mod swap;
 mod telemetry;
+mod workers;

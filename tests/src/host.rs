@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use roundhouse_host::config::Loader;
+use roundhouse_host::config::{Config, Loader};
 use roundhouse_host::server::{self, Host, Patience};
 use roundhouse_host::session::{Owner, PageRequest, Run, SessionId, Turn, TurnPageRequest};
 use serde_json::json;
@@ -76,6 +76,22 @@ impl TestHost {
         Self::in_folder(folder, toml, Duration::ZERO).await
     }
 
+    /// Starts a host whose workers run this `roundhouse`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn with_worker(toml: &str, executable: &Path) -> Self {
+        let folder = match tempfile::tempdir() {
+            Ok(folder) => folder,
+            Err(error) => panic!("no folder for the test: {error}"),
+        };
+        let source = source(folder.path(), toml);
+        let mut config = loaded(&source);
+        config.plugins.worker_executable = Some(executable.to_owned());
+        Self::serve(folder, config, source, Duration::ZERO, Patience::default()).await
+    }
+
     /// Starts a host that waits no longer than this for its clients.
     ///
     /// # Panics
@@ -118,8 +134,17 @@ impl TestHost {
         patience: Patience,
     ) -> Self {
         let source = source(folder.path(), toml);
-        let config = source.clone().load();
-        let config = config.unwrap_or_else(|faults| panic!("{faults}"));
+        let config = loaded(&source);
+        Self::serve(folder, config, source, drain, patience).await
+    }
+
+    async fn serve(
+        folder: tempfile::TempDir,
+        config: Config,
+        source: Loader,
+        drain: Duration,
+        patience: Patience,
+    ) -> Self {
         let listener = match TcpListener::bind("127.0.0.1:0").await {
             Ok(listener) => listener,
             Err(error) => panic!("cannot listen: {error}"),
@@ -419,6 +444,11 @@ impl Drop for TestHost {
 }
 
 /// Where the usual configuration is read, with this text over it.
+fn loaded(source: &Loader) -> Config {
+    let config = source.clone().load();
+    config.unwrap_or_else(|faults| panic!("{faults}"))
+}
+
 fn source(folder: &Path, toml: &str) -> Loader {
     let write = |name: &str, text: &str| {
         let file = folder.join(name);

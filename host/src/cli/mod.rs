@@ -8,6 +8,7 @@ mod check;
 mod otlp;
 mod output;
 mod plugin;
+mod plugin_worker;
 mod schema;
 mod serve;
 mod telemetry;
@@ -53,6 +54,9 @@ enum Command {
     /// Open libraries on behalf of another command.
     #[command(hide = true)]
     Worker(worker::WorkerArgs),
+    /// Serve a library to the host that has started this process.
+    #[command(hide = true)]
+    PluginWorker(plugin_worker::PluginWorkerArgs),
 }
 
 /// Which configuration, and what overrides it.
@@ -140,6 +144,7 @@ pub fn run() -> ExitCode {
         Command::Plugin(command) => plugin::run(command),
         Command::Schema(args) => schema::run(&args),
         Command::Worker(args) => worker::run(args),
+        Command::PluginWorker(args) => plugin_worker::run(&args),
     };
     match done {
         Ok(code) => code,

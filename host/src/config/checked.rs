@@ -209,6 +209,9 @@ pub struct Plugins {
     pub search_paths: Vec<PathBuf>,
     /// The plugins by the name that components refer to.
     pub libraries: BTreeMap<String, Library>,
+    /// The `roundhouse` that worker processes run, for a host within another program, such as a test. `None`, which
+    /// is what configuration makes it, for the program that this process runs.
+    pub worker_executable: Option<PathBuf>,
 }
 
 /// `[plugins.libraries.NAME]`
@@ -220,8 +223,39 @@ pub struct Library {
     pub required: bool,
     /// What the file's SHA-256 must be.
     pub sha256: Option<[u8; 32]>,
+    /// Where its code runs.
+    pub isolation: Isolation,
     /// The entry as written: what a fault found later is blamed on.
     pub entry: Located,
+}
+
+/// Where a plugin's code runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Isolation {
+    /// In the host's own process.
+    InProcess,
+    /// In a worker process of its own.
+    Process(Confinement),
+}
+
+/// What a worker process may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confinement {
+    /// Most bytes of data that it may have; at least 64 MiB.
+    pub memory_limit: Option<u64>,
+    /// The environment variables that it gets.
+    pub env: Vec<String>,
+    /// The files that it may use; `None` for all that the host may use.
+    pub files: Option<FileRules>,
+}
+
+/// Files and folders, with all that is in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRules {
+    /// May be read.
+    pub read: Vec<PathBuf>,
+    /// May be read and changed.
+    pub write: Vec<PathBuf>,
 }
 
 /// How a plugin's library is found.

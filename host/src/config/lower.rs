@@ -15,6 +15,7 @@ use super::raw;
 use super::values::{ByteSize, HumanDuration};
 
 mod entries;
+mod isolation;
 
 /// What the lowering knows besides the values.
 pub(super) struct Lowering<'a> {

@@ -30,8 +30,9 @@ mod validate;
 mod values;
 
 pub use checked::{
-    Agent, Auth, ComponentName, Config, Heartbeat, Library, LibraryFile, Limits, Log, LogFormat,
-    Mapper, Metrics, Plugins, Reload, Server, Stop, Storage, Telemetry, Token, Toolset,
+    Agent, Auth, ComponentName, Config, Confinement, FileRules, Heartbeat, Isolation, Library,
+    LibraryFile, Limits, Log, LogFormat, Mapper, Metrics, Plugins, Reload, Server, Stop, Storage,
+    Telemetry, Token, Toolset,
 };
 pub use fault::{Fault, Faults, Source};
 pub use loader::{DEFAULT_FILE, Loader};

@@ -15,8 +15,10 @@ use serde_json::Value;
 use super::values::{ByteSize, HumanDuration};
 
 mod entries;
+mod isolation;
 
 pub(crate) use entries::{Agent, ComponentRef, Library, Mapper, Sha256Hex, Toolset};
+pub(crate) use isolation::{Files, Isolation};
 
 /// Configuration of the Roundhouse host.
 ///

@@ -9,6 +9,7 @@ use super::*;
 
 mod faults;
 mod hostile;
+mod isolation;
 
 fn load(text: &str) -> Config {
     Config::from_toml(text, "").unwrap_or_else(|faults| panic!("{faults}"))

@@ -68,6 +68,7 @@ pub(super) fn catalog(
             required: library.required,
             state,
             generation: None,
+            worker: None,
         };
         plugins.push(Plugin {
             status,

@@ -16,7 +16,10 @@ pub(crate) enum Backing {
 impl Backing {
     pub(crate) fn slot(&self) -> Result<&Arc<PluginSlot>, &str> {
         match self {
-            Self::Loaded(lease) => Ok(&lease.slot),
+            Self::Loaded(lease) => match lease.slot.failed() {
+                Some(reason) => Err(reason),
+                None => Ok(&lease.slot),
+            },
             Self::Failed(reason) => Err(reason),
         }
     }

@@ -14,6 +14,7 @@ use super::changes::{PluginChange, changes};
 use super::generation::GenerationStatus;
 use super::generations::{GenerationCount, Generations, Lease};
 use super::loader::ComponentInfo;
+use super::slot::WorkerStatus;
 use super::tools::{ToolEntry, ToolRegistry, ToolRequest, ToolsetStatus};
 
 /// What one configuration's plugins offer. Immutable: a new configuration makes a new one. (Which library
@@ -54,6 +55,8 @@ pub struct PluginStatus {
     pub state: PluginState,
     /// The generation that new runs take; none of one that failed.
     pub generation: Option<u64>,
+    /// The worker process that it is in; `None` for one in the host's own.
+    pub worker: Option<WorkerStatus>,
 }
 
 /// What became of a plugin.
@@ -110,13 +113,21 @@ impl Catalog {
     /// All configured plugins, in the order of their names.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginStatus> {
-        self.plugins
-            .iter()
-            .map(|plugin| PluginStatus {
+        let status = |plugin: &Plugin| {
+            let mut status = PluginStatus {
                 generation: plugin.generation(),
                 ..plugin.status.clone()
-            })
-            .collect()
+            };
+            if let Some(lease) = &plugin.lease {
+                status.worker = lease.slot.worker_status();
+                if let Some(reason) = lease.slot.failed() {
+                    let reasons = vec![reason.to_owned()];
+                    status.state = PluginState::Failed { reasons };
+                }
+            }
+            status
+        };
+        self.plugins.iter().map(status).collect()
     }
 
     /// All generations of all plugins since the process began, those of other catalogues included, in the order in which

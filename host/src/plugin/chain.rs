@@ -95,7 +95,7 @@ pub fn event_size(event: &EventRef<'_>) -> usize {
 }
 
 /// An event of the host's own, whose text a mapper may rewrite and nothing else.
-fn is_hosts_own(kind: u32) -> bool {
+pub(crate) fn is_hosts_own(kind: u32) -> bool {
     matches!(
         kind,
         types::EVENT_STREAM_STOPPED | types::EVENT_STREAM_END | types::EVENT_ERROR

@@ -70,6 +70,15 @@ impl GenerationState {
     }
 }
 
+/// Whose memory a generation is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// The host's own, where it stays.
+    Host,
+    /// A worker's, which is given back with it.
+    Worker,
+}
+
 /// What there is to say of a generation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerationStatus {
@@ -105,6 +114,7 @@ pub(crate) struct Generation {
     origin: OnceLock<PathBuf>,
     version: OnceLock<String>,
     sha256: [u8; 32],
+    home: Home,
     opened_at: SystemTime,
     failures: AtomicU64,
     state: Mutex<GenerationState>,
@@ -113,7 +123,13 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    pub(crate) fn new(number: u64, plugin: &str, file: &Path, sha256: [u8; 32]) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        plugin: &str,
+        file: &Path,
+        sha256: [u8; 32],
+        home: Home,
+    ) -> Self {
         Self {
             number,
             plugin: plugin.to_owned(),
@@ -121,11 +137,25 @@ impl Generation {
             origin: OnceLock::new(),
             version: OnceLock::new(),
             sha256,
+            home,
             opened_at: SystemTime::now(),
             failures: AtomicU64::new(0),
             state: Mutex::new(GenerationState::Starting),
             copy: OnceLock::new(),
         }
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        self.home
+    }
+
+    /// Whether nothing is left of it.
+    pub(crate) fn is_gone(&self) -> bool {
+        let over = matches!(
+            *self.state(),
+            GenerationState::Retired | GenerationState::Refused
+        );
+        over && self.home == Home::Worker
     }
 
     pub(crate) fn number(&self) -> u64 {

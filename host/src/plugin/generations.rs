@@ -8,12 +8,15 @@ use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::generation::{Generation, GenerationStatus};
+use super::generation::{Generation, GenerationStatus, Home};
 use super::slot::PluginSlot;
 use super::staging::Staging;
 
 /// Of the generations that may be opened, the share after which the operator is warned.
 const WARN_AT: (usize, usize) = (3, 4);
+
+/// Generations that were in workers and have ended, of which something is told still.
+const GONE_KEPT: usize = 32;
 
 /// See the module. One for each host; it lives as long as anything of its plugins does.
 pub(crate) struct Generations {
@@ -74,18 +77,35 @@ impl Generations {
     }
 
     /// Notes that a copy of `file` was opened, whatever comes of it: its memory is taken.
-    pub(crate) fn opened(&self, plugin: &str, file: &Path, sha256: [u8; 32]) -> Arc<Generation> {
+    pub(crate) fn opened(
+        &self,
+        plugin: &str,
+        file: &Path,
+        sha256: [u8; 32],
+        home: Home,
+    ) -> Arc<Generation> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = opened.len() as u64 + 1;
-        let generation = Arc::new(Generation::new(number, plugin, file, sha256));
+        // Workers may be started again for as long as the host runs.
+        if opened.iter().filter(|one| one.is_gone()).count() >= GONE_KEPT
+            && let Some(oldest) = opened.iter().position(|one| one.is_gone())
+        {
+            opened.remove(oldest);
+        }
+        let number = opened.last().map_or(0, |last| last.number()) + 1;
+        let generation = Arc::new(Generation::new(number, plugin, file, sha256, home));
         opened.push(Arc::clone(&generation));
         generation
+    }
+    /// The system refused to open it: nothing of it is in memory.
+    pub(crate) fn never_opened(&self, generation: &Arc<Generation>) {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.retain(|one| !Arc::ptr_eq(one, generation));
     }
 
     pub(crate) fn count(&self) -> GenerationCount {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         GenerationCount {
-            opened: opened.len(),
+            opened: opened.iter().filter(|one| one.home() == Home::Host).count(),
             most: self.most.load(Ordering::Relaxed),
         }
     }

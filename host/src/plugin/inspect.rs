@@ -57,7 +57,7 @@ pub fn inspect(
 ) -> Result<Inspection, InspectError> {
     let file = search.find(library)?;
     let generations = Generations::new(Staging::new(staging)?, 1);
-    let opened = open_copy("inspected", &file, None, &generations)?;
+    let opened = open_copy("inspected", &file, None, &generations, None)?;
     let components = opened.describe();
     let descriptor = opened.descriptor;
     Ok(Inspection {

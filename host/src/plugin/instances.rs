@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plugin_api::EventKinds;
-use plugin_api::abi::import::{AgentInstance, MapperInstance, ToolsetInstance};
+use plugin_api::abi::import::MapperInstance;
 use tokio::sync::Notify;
 
 use super::gate::{Gate, Pass};
+use super::handle::{AgentHandle, ToolsetHandle};
 use super::library_host::{Entry, LibraryHost};
 use super::lifecycle::{self, INSTANCE_DEADLINE, LifecycleError};
 use super::listing::{Listing, ListingError};
@@ -20,7 +21,7 @@ const RELIST_PAUSE: Duration = Duration::from_millis(500);
 /// All instances of a library copy, by their names.
 #[derive(Default)]
 pub(crate) struct Instances {
-    pub(crate) agents: HashMap<String, Arc<Instance<AgentInstance>>>,
+    pub(crate) agents: HashMap<String, Arc<Instance<AgentHandle>>>,
     pub(crate) toolsets: HashMap<String, Arc<Toolset>>,
     pub(crate) mappers: HashMap<String, Arc<Mapper>>,
 }
@@ -36,7 +37,7 @@ pub(crate) struct Instance<I> {
 
 /// An instance of a toolset and what it lists.
 pub(crate) struct Toolset {
-    pub(crate) instance: Instance<ToolsetInstance>,
+    pub(crate) instance: Instance<ToolsetHandle>,
     prefix: String,
     listing: Mutex<Arc<Listing>>,
     changed: Arc<Notify>,
@@ -66,7 +67,7 @@ impl<I> Instance<I> {
     }
 }
 
-impl Used for Instance<AgentInstance> {
+impl Used for Instance<AgentHandle> {
     fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
@@ -129,7 +130,7 @@ pub(crate) enum ListError {
 impl Toolset {
     /// One that has not been listed yet. `changed` is told when it says that its tools have changed.
     pub(crate) fn new(
-        instance: Instance<ToolsetInstance>,
+        instance: Instance<ToolsetHandle>,
         prefix: &str,
         changed: Arc<Notify>,
     ) -> Arc<Self> {

@@ -7,15 +7,12 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use libloading::Library;
 use plugin_api::abi::types::{ENTRY_SYMBOL, RhEntry};
 
 use super::elf;
-use super::generation::Generation;
-use super::generations::Generations;
-use super::staging::{StageError, sha256_of};
+use super::staging::{StageError, Staging, sha256_of};
 
 /// What the entry symbols of all majors have in common; the major's number follows.
 const SYMBOL_STEM: &str = "rh_plugin_v";
@@ -93,50 +90,38 @@ impl OpenError {
     }
 }
 
-/// A library that was opened, and never will be closed.
-pub(crate) struct Opened {
-    /// Valid for ever.
-    pub(crate) entry: RhEntry,
-    /// The copy that was opened.
-    pub(crate) staged: PathBuf,
-    /// What is told of it.
-    pub(crate) generation: Arc<Generation>,
-}
-
-/// Copies the library `file` for `plugin`, checks the copy and opens it.
-///
-/// Blocks, and runs the library's static initialisers.
-pub(crate) fn open(
-    plugin: &str,
+/// Copies the library `file` and checks the copy, which is answered with its SHA-256. Blocks.
+pub(crate) fn stage(
     file: &Path,
     sha256: Option<&[u8; 32]>,
-    generations: &Generations,
-) -> Result<Opened, OpenError> {
-    let staged = generations.staging.stage(file)?;
-    let found = match check(file, &staged, sha256) {
-        Ok(found) => found,
+    staging: &Staging,
+) -> Result<(PathBuf, [u8; 32]), OpenError> {
+    let staged = staging.stage(file)?;
+    match check(file, &staged, sha256) {
+        Ok(found) => Ok((staged, found)),
         Err(error) => {
             // It was not opened, so nobody needs it. What cannot be removed is removed with the folder.
             let _ = std::fs::remove_file(&staged);
-            return Err(error);
-        }
-    };
-    let library = open_image(&staged).map_err(|error| refused(file, &error))?;
-    let generation = generations.opened(plugin, file, found);
-    let entry = find_entry(&library, file);
-    // Never closed: threads, thread-local destructors and descriptors of the library outlive any bookkeeping.
-    std::mem::forget(library);
-    match entry {
-        Ok(entry) => Ok(Opened {
-            entry,
-            staged,
-            generation,
-        }),
-        Err(error) => {
-            generation.ended();
             Err(error)
         }
     }
+}
+
+/// Opens `staged`, a copy of `file` that was never opened in this process before. `mapped` is called once it is, whether
+/// or not it has an entry. It is never closed, and its entry function valid for ever.
+///
+/// Blocks, and runs the library's static initialisers.
+pub(crate) fn open(
+    file: &Path,
+    staged: &Path,
+    mapped: impl FnOnce(),
+) -> Result<RhEntry, OpenError> {
+    let library = open_image(staged).map_err(|error| refused(file, &error))?;
+    mapped();
+    let entry = find_entry(&library, file);
+    // Never closed: threads, thread-local destructors and descriptors of the library outlive any bookkeeping.
+    std::mem::forget(library);
+    entry
 }
 
 /// What can be checked of a copy without opening it; answers its SHA-256.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
@@ -14,15 +15,26 @@ use super::instances::{Instances, Used, end};
 use super::library_host::LibraryHost;
 use super::loader::{CheckedUse, OpenedCopy};
 use super::maker::{Made, Maker};
+use super::worker::Worker;
 use crate::config::Fault;
+
+/// How long the other instances in a worker may take to end in which something is stuck.
+const END_OF_OTHERS: Duration = Duration::from_secs(2);
+
+/// How long a worker that was killed is waited for; longer than its process is.
+const KILLED_WITHIN: Duration = Duration::from_secs(8);
 
 /// An opened copy of a library and the instances made in it.
 pub(crate) struct LibraryCopy {
     pub(crate) generation: Arc<Generation>,
     pub(crate) host: Arc<LibraryHost>,
     pub(crate) instances: Instances,
+    /// The process that it is in, if that is not the host's.
+    pub(crate) worker: Option<Arc<Worker>>,
     /// Set when a run had to be abandoned or a call goes on for too long: new work goes to another copy.
     stuck: AtomicBool,
+    /// Cancelled when it is stuck for the first time.
+    was_stuck: CancellationToken,
     /// Calls that go on for too long, each on a thread of the host's or of another plugin.
     hanging: AtomicUsize,
     /// What calls of its mappers on threads of the host's hold.
@@ -65,14 +77,16 @@ impl LibraryCopy {
             generation,
             host: Arc::clone(&opened.host),
             instances,
+            worker: opened.worker.clone(),
             stuck: AtomicBool::new(false),
+            was_stuck: CancellationToken::new(),
             hanging: AtomicUsize::new(0),
             mapper_threads: Arc::new(Semaphore::new(MAPPER_THREADS)),
             retired: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
         if !faults.is_empty() {
-            copy.end().await;
+            copy.retire().await;
             return Err(faults);
         }
         copy.generation.made(&copy);
@@ -84,12 +98,22 @@ impl LibraryCopy {
         Ok(copy)
     }
 
+    /// Whether it takes nothing new; so does one whose worker has ended, from before anybody hears of that.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.stuck.load(Ordering::Relaxed)
+        let ended = |worker: &Arc<Worker>| worker.end().is_some();
+        self.stuck.load(Ordering::Relaxed) || self.worker.as_ref().is_some_and(ended)
     }
 
     pub(crate) fn set_stuck(&self, stuck: bool) {
         self.stuck.store(stuck, Ordering::Relaxed);
+        if stuck {
+            self.was_stuck.cancel();
+        }
+    }
+
+    /// Cancelled when it is stuck for the first time.
+    pub(crate) fn was_stuck(&self) -> CancellationToken {
+        self.was_stuck.clone()
     }
 
     /// Runs of its agents that have not ended.
@@ -120,6 +144,60 @@ impl LibraryCopy {
         }
         for toolset in self.instances.toolsets.values() {
             toolset.instance.handle.session_ended(session);
+        }
+    }
+
+    /// Ends all instances, each as soon as nobody uses it, and the worker that they are in. If something is stuck in
+    /// that, it is ended as soon as nothing else goes on in it, at the latest after the time that a run may take.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Self::end`]; the worker goes on.
+    pub(crate) async fn retire(&self) {
+        let Some(worker) = &self.worker else {
+            return self.end().await;
+        };
+        tokio::select! {
+            biased;
+            () = worker.ended() => {
+                self.retired.cancel();
+                self.generation.ended();
+            }
+            () = self.end() => worker.dismiss().await,
+            () = self.only_stuck(worker.run_time()) => {
+                self.host.forget_given_up();
+                // The others may have something to put in order.
+                if tokio::time::timeout(END_OF_OTHERS, self.end()).await.is_err() {
+                    tracing::debug!(generation = self.generation.number(), "instances in a worker did not end");
+                }
+                self.kill_worker("something in it did not stop").await;
+            }
+        }
+    }
+
+    /// Waits until it is stuck, and then until nothing else goes on in it.
+    async fn only_stuck(&self, at_the_latest: Duration) {
+        self.was_stuck.cancelled().await;
+        let unwanted = self.host.nothing_wanted();
+        if tokio::time::timeout(at_the_latest, unwanted).await.is_err() {
+            tracing::warn!(
+                generation = self.generation.number(),
+                "what still goes on in a worker that is stuck is ended with it"
+            );
+        }
+    }
+
+    /// Ends the worker at once.
+    pub(crate) async fn kill_worker(&self, why: &str) {
+        if let Some(worker) = &self.worker {
+            worker.kill(why);
+            if tokio::time::timeout(KILLED_WITHIN, worker.ended())
+                .await
+                .is_err()
+            {
+                tracing::error!(pid = worker.pid(), "a worker is not known to have ended");
+            }
+            self.generation.ended();
         }
     }
 

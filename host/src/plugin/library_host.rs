@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use plugin_api::abi::import::{
-    Answer, Completion, EventRef, HostLibrary, LogLine, ServiceFailure, Sink,
+    Answer, Completion, EventRef, FailureKind, HostLibrary, LogLine, ServiceFailure, Sink,
 };
 use plugin_api::wire::service;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::gate::Pass;
+use super::gate::{Gate, Pass};
 use super::latest;
 use super::logs;
 use super::scopes::{NoRandom, ScopeEntry, ScopeGuard, ScopeTable};
@@ -32,6 +32,16 @@ pub trait RunHost: Send + Sync + 'static {
 
     /// The bytes of an image of the run.
     fn image(&self, handle: u64) -> Option<Arc<[u8]>>;
+
+    /// Whether taking an event may take long, as it does where mappers look at it.
+    fn may_take_long(&self) -> bool {
+        false
+    }
+
+    /// Whether the run is over, so that nothing of it is taken any more.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Progress items of a tool call that may wait to be read; more are dropped.
@@ -65,6 +75,8 @@ pub(crate) struct RunScope {
     waiter: Waiter,
     owner: Owner,
     over: AtomicBool,
+    /// Left when the run is over for the host.
+    _wanted: Option<Pass>,
 }
 
 impl ScopeEntry for Entry {
@@ -86,6 +98,8 @@ pub(crate) struct CallScope {
     progress: mpsc::Sender<String>,
     waiter: Waiter,
     owner: Owner,
+    /// As a run's.
+    _wanted: Option<Pass>,
 }
 
 /// Whom a log line is attributed to.
@@ -123,6 +137,8 @@ pub(crate) struct LibraryHost {
     /// The configured name of the library.
     plugin: String,
     scopes: Arc<ScopeTable<Entry>>,
+    /// Runs and calls of which the host wants to hear more are inside.
+    wanted: Arc<Gate>,
 }
 
 impl LibraryHost {
@@ -130,6 +146,7 @@ impl LibraryHost {
         Arc::new(Self {
             plugin: plugin.to_owned(),
             scopes: Arc::new(ScopeTable::new()),
+            wanted: Arc::default(),
         })
     }
 
@@ -177,6 +194,7 @@ impl LibraryHost {
                 waiter,
                 owner,
                 over: AtomicBool::new(false),
+                _wanted: self.wanted.enter(),
             })),
             end,
             pass,
@@ -195,8 +213,75 @@ impl LibraryHost {
             progress,
             waiter,
             owner,
+            _wanted: self.wanted.enter(),
         }));
         Ok((self.open(entry, end, pass)?, items))
+    }
+
+    /// What a scope stands for that somebody emits for.
+    #[inline]
+    fn emitting(&self, scope: u64) -> Option<Entry> {
+        let key = (std::ptr::from_ref(self).addr(), scope);
+        if let Some(run) = latest::run(key) {
+            return Some(Entry::Run(run));
+        }
+        let entry = self.scopes.get(scope);
+        if let Some(Entry::Run(run)) = &entry {
+            latest::note(key, run);
+        }
+        entry
+    }
+
+    /// As [`HostLibrary::emit`], unless that may take long: then `None`, and nothing was done.
+    pub(crate) fn emit_at_once(&self, scope: u64, event: EventRef<'_>) -> Option<Answer> {
+        match self.emitting(scope) {
+            Some(Entry::Run(run)) if run.host.may_take_long() => None,
+            entry => Some(emit_to(entry.as_ref(), event)),
+        }
+    }
+
+    /// Whether nothing of the scope is taken any more.
+    pub(crate) fn is_over(&self, scope: u64) -> bool {
+        match self.scopes.get(scope) {
+            Some(Entry::Run(run)) => run.host.is_over(),
+            Some(Entry::GivenUp(_)) | None => true,
+            Some(_) => false,
+        }
+    }
+
+    /// Waits until the host has heard the end of every run and call, or has given it up. For a copy that takes no
+    /// more of them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub(crate) async fn nothing_wanted(&self) {
+        self.wanted.close_and_empty().await;
+    }
+
+    /// What the host has given up is not waited for any more: the library goes away.
+    pub(crate) fn forget_given_up(&self) {
+        drop(
+            self.scopes
+                .take_all(|entry| matches!(entry, Entry::GivenUp(_))),
+        );
+    }
+
+    /// The library is gone, as `how` tells: all that is going on in it has failed.
+    pub(crate) fn fail_all(&self, how: &str) {
+        let failed = || Completion::Failed {
+            kind: FailureKind::Internal,
+            text: how.to_owned(),
+        };
+        for entry in self.scopes.take_all(|_| true) {
+            match entry {
+                Entry::Run(run) => drop(run.waiter.complete(failed())),
+                Entry::ToolCall(call) => drop(call.waiter.complete(failed())),
+                Entry::Task(waiter) => drop(waiter.complete(failed())),
+                Entry::Instance(instance) => drop(instance.waiter.complete(failed())),
+                Entry::GivenUp(_) => {}
+            }
+        }
     }
 
     fn open(
@@ -213,21 +298,19 @@ impl LibraryHost {
     }
 }
 
+#[inline]
+fn emit_to(entry: Option<&Entry>, event: EventRef<'_>) -> Answer {
+    match entry {
+        Some(Entry::Run(run)) => run.host.emit(event),
+        Some(Entry::ToolCall(call)) => call.progress(event),
+        Some(Entry::Instance(_) | Entry::Task(_)) => Answer::Invalid,
+        Some(Entry::GivenUp(_)) | None => Answer::Stop,
+    }
+}
+
 impl HostLibrary for LibraryHost {
     fn emit(&self, scope: u64, event: EventRef<'_>) -> Answer {
-        let key = (std::ptr::from_ref(self).addr(), scope);
-        if let Some(run) = latest::run(key) {
-            return run.host.emit(event);
-        }
-        match self.scopes.get(scope) {
-            Some(Entry::Run(run)) => {
-                latest::note(key, &run);
-                run.host.emit(event)
-            }
-            Some(Entry::ToolCall(call)) => call.progress(event),
-            Some(Entry::Instance(_) | Entry::Task(_)) => Answer::Invalid,
-            Some(Entry::GivenUp(_)) | None => Answer::Stop,
-        }
+        emit_to(self.emitting(scope).as_ref(), event)
     }
 
     fn complete(&self, scope: u64, completion: Completion) -> Answer {

@@ -65,8 +65,8 @@ impl GivenUp {
     }
 }
 
-/// Calls `create` with a new scope and waits for the instance. The scope is the instance's own and must be
-/// kept as long as that lives.
+/// Calls `create` with a new scope and waits for the instance, which has no pointer if it is in a worker. The scope is
+/// the instance's own and must be kept as long as that lives.
 ///
 /// # Cancel safety
 ///
@@ -75,7 +75,7 @@ pub(crate) async fn create(
     opened: Opened,
     create: impl FnOnce(u64) + Send + 'static,
     deadline: Duration,
-) -> Result<(InstancePtr, ScopeGuard<Entry>), LifecycleError> {
+) -> Result<(Option<InstancePtr>, ScopeGuard<Entry>), LifecycleError> {
     let Opened { scope, end } = opened;
     let id = scope.id();
     call(move || {
@@ -84,13 +84,7 @@ pub(crate) async fn create(
     })
     .await;
     match ended(end, deadline).await? {
-        Completion::Finished {
-            value: Some(instance),
-            ..
-        } => Ok((instance, scope)),
-        Completion::Finished { value: None, .. } => Err(LifecycleError::Broken(
-            "it finished `create` without an instance",
-        )),
+        Completion::Finished { value, .. } => Ok((value, scope)),
         Completion::Stopped { .. } => Err(LifecycleError::Broken("it stopped in `create`")),
         Completion::Failed { kind, text } => Err(LifecycleError::Failed { kind, text }),
     }

@@ -17,6 +17,7 @@ use super::plan::{self, Found, Plan};
 use super::search::SearchPath;
 use super::slot::PluginSlot;
 use super::staging::{Staging, StagingError};
+use super::worker::WorkerSettings;
 use crate::config::{Config, Fault, Faults, Library, Toolset};
 
 /// How long the plugins that did load may take to end when another one stops the start.
@@ -119,7 +120,15 @@ async fn load_beside(
         };
         plan::has_room(&found, count)?;
     }
-    let attempts = found.into_iter().map(|found| attempt(found, generations));
+    let attempts = found.into_iter().map(|found| {
+        let worker = WorkerSettings::of(
+            &found.library.isolation,
+            &config.plugins,
+            config.limits.event_bytes,
+            config.limits.run_time,
+        );
+        attempt(found, generations, worker)
+    });
     let mut attempts: Vec<Attempt<'_>> = join_all(attempts).await;
     fail_duplicate_tools(config, &mut attempts).await;
 
@@ -149,7 +158,11 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     }
 }
 
-async fn attempt<'a>(found: Found<'a>, generations: &Arc<Generations>) -> Attempt<'a> {
+async fn attempt<'a>(
+    found: Found<'a>,
+    generations: &Arc<Generations>,
+    worker: Option<Arc<WorkerSettings>>,
+) -> Attempt<'a> {
     let Found {
         name,
         library,
@@ -159,7 +172,7 @@ async fn attempt<'a>(found: Found<'a>, generations: &Arc<Generations>) -> Attemp
     let result = match plan {
         Plan::Keep(loaded) => Ok(loaded),
         Plan::Fail(faults) => Err(faults),
-        Plan::Open(uses) => open(name, library, &file, uses, generations).await,
+        Plan::Open(uses) => open(name, library, &file, uses, generations, worker).await,
     };
     Attempt {
         name,
@@ -175,16 +188,19 @@ async fn open(
     file: &Path,
     uses: Vec<Use>,
     generations: &Arc<Generations>,
+    worker: Option<Arc<WorkerSettings>>,
 ) -> Result<LoadedPlugin, Vec<Fault>> {
     let opening = {
         let (name, file, sha256) = (name.to_owned(), file.to_owned(), library.sha256);
-        let generations = Arc::clone(generations);
-        blocking(move || open_and_check(&name, &file, sha256.as_ref(), &uses, &generations))
+        let (generations, worker) = (Arc::clone(generations), worker.clone());
+        blocking(move || {
+            let worker = worker.as_deref();
+            let opened = open_copy(&name, &file, sha256.as_ref(), &generations, worker);
+            open_and_check(&name, opened, &uses)
+        })
     };
     match opening.await {
-        Ok((opened, checked, components)) => {
-            make(name, opened, checked, components, generations).await
-        }
+        Ok(checked) => make(name, checked, worker, generations).await,
         Err(OpenFailure::Library(error)) => {
             let key = if matches!(&error, LoadError::Open(open) if open.is_checksum()) {
                 "/sha256"
@@ -206,12 +222,10 @@ type Checked = (OpenedCopy, Vec<CheckedUse>, Vec<ComponentInfo>);
 
 fn open_and_check(
     name: &str,
-    file: &Path,
-    sha256: Option<&[u8; 32]>,
+    opened: Result<OpenedCopy, LoadError>,
     uses: &[Use],
-    generations: &Generations,
 ) -> Result<Checked, OpenFailure> {
-    let opened = open_copy(name, file, sha256, generations).map_err(OpenFailure::Library)?;
+    let opened = opened.map_err(OpenFailure::Library)?;
     let components = opened.describe();
     match opened.check(name, uses) {
         Ok(checked) => Ok((opened, checked, components)),
@@ -224,9 +238,8 @@ fn open_and_check(
 
 async fn make(
     name: &str,
-    opened: OpenedCopy,
-    checked: Vec<CheckedUse>,
-    components: Vec<ComponentInfo>,
+    (opened, checked, components): Checked,
+    worker: Option<Arc<WorkerSettings>>,
     generations: &Arc<Generations>,
 ) -> Result<LoadedPlugin, Vec<Fault>> {
     let copy = LibraryCopy::make(name, &opened, &checked).await?;
@@ -236,7 +249,7 @@ async fn make(
         descriptor.version.clone(),
         descriptor.built_with.clone(),
     );
-    let slot = PluginSlot::new(name, opened, Arc::clone(generations), checked, copy);
+    let slot = PluginSlot::new(name, opened, Arc::clone(generations), checked, worker, copy);
     Ok(LoadedPlugin {
         library,
         version,

@@ -8,19 +8,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugin_api::abi::import::{
-    Component, ComponentKind as Functions, DescriptorError, InitError, PluginDescriptor,
-    read_descriptor,
+    DescriptorError, HostLibrary, InitError, PluginDescriptor, read_descriptor,
 };
 use plugin_api::abi::types::RhEntry;
 use tracing::level_filters::LevelFilter;
 
 use super::component::{ComponentKind, Use};
-use super::generation::Generation;
+use super::descriptor::{Descriptor, LoadedComponent};
+use super::generation::{Generation, Home};
 use super::generations::Generations;
 use super::library::{self, OpenError};
 use super::library_host::LibraryHost;
 use super::schema::Schema;
 use super::secrets;
+use super::worker::{StartError, Worker, WorkerSettings};
 use crate::config::{Breach, Fault};
 
 /// A library could not be made ready. Every text names the file.
@@ -55,15 +56,28 @@ pub enum LoadError {
         /// Its answer.
         source: InitError,
     },
+    /// It could not be opened in a worker process.
+    #[error("`{}` cannot be loaded: {source}", file.display())]
+    Worker {
+        /// The library as found.
+        file: PathBuf,
+        /// Why not.
+        source: StartError,
+    },
+    /// Its worker process could not open it.
+    #[error("{0}")]
+    InWorker(String),
 }
 
 /// A library that is open and connected to the host.
 pub(crate) struct OpenedCopy {
-    pub(crate) descriptor: PluginDescriptor,
+    pub(crate) descriptor: Descriptor,
     pub(crate) host: Arc<LibraryHost>,
     /// The copy that was opened.
     pub(crate) staged: PathBuf,
     pub(crate) generation: Arc<Generation>,
+    /// The process that it is open in, if that is not the host's.
+    pub(crate) worker: Option<Arc<Worker>>,
 }
 
 /// A use whose component exists and whose configuration fits it.
@@ -100,40 +114,86 @@ pub struct ComponentInfo {
     pub supported: bool,
 }
 
-/// Opens a copy of `file` and connects it. Blocks, and runs the library's own code.
+/// Opens a copy of `file` and connects it; in a worker process, if there are settings for one. Blocks, and runs the
+/// library's own code. Where there are such settings, call it where there is a runtime.
 pub(crate) fn open_copy(
     plugin: &str,
     file: &Path,
     sha256: Option<&[u8; 32]>,
     generations: &Generations,
+    worker: Option<&WorkerSettings>,
 ) -> Result<OpenedCopy, LoadError> {
-    let library::Opened {
-        entry,
-        staged,
-        generation,
-    } = library::open(plugin, file, sha256, generations)?;
-    match connect(plugin, file, entry) {
-        Ok((descriptor, host)) => {
+    let (staged, found) = library::stage(file, sha256, &generations.staging)?;
+    let host = LibraryHost::new(plugin);
+    let home = if worker.is_some() {
+        Home::Worker
+    } else {
+        Home::Host
+    };
+    let generation = generations.opened(plugin, file, found, home);
+    let mut is_mapped = false;
+    let opened = match worker {
+        None => library::open(file, &staged, || is_mapped = true)
+            .map_err(LoadError::from)
+            .and_then(|entry| {
+                let level = LevelFilter::current().into_level();
+                let connecting = Arc::clone(&host) as _;
+                let descriptor = connect(file, entry, connecting, level, PanicAbort::Refused)?;
+                Ok((Descriptor::from(descriptor), None))
+            }),
+        Some(settings) => {
+            let opened = Worker::open(plugin, (file, &staged), settings, &host);
+            opened
+                .map(|(worker, opened)| (Descriptor::from(opened), Some(worker)))
+                .map_err(|source| match source {
+                    // It names the file.
+                    StartError::Refused(text) => LoadError::InWorker(text),
+                    source => LoadError::Worker {
+                        file: file.to_owned(),
+                        source,
+                    },
+                })
+        }
+    };
+    match opened {
+        Ok((descriptor, worker)) => {
             generation.tells_version(&descriptor.version);
             Ok(OpenedCopy {
                 descriptor,
                 host,
                 staged,
                 generation,
+                worker,
             })
         }
         Err(error) => {
-            generation.ended();
+            if is_mapped || worker.is_some() {
+                generation.ended();
+            } else {
+                generations.never_opened(&generation);
+            }
             Err(error)
         }
     }
 }
 
-fn connect(
-    plugin: &str,
+/// What to do about a library whose panics end the process that it is in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PanicAbort {
+    /// It is not opened.
+    Refused,
+    /// That is what the process is for.
+    Fine,
+}
+
+/// Connects the library `file`, which was opened in this process, to `host`.
+pub(crate) fn connect(
     file: &Path,
     entry: RhEntry,
-) -> Result<(PluginDescriptor, Arc<LibraryHost>), LoadError> {
+    host: Arc<dyn HostLibrary>,
+    level: Option<tracing::Level>,
+    panic_abort: PanicAbort,
+) -> Result<PluginDescriptor, LoadError> {
     // SAFETY: It is the function of the symbol that states its type and major, of a library that is never
     // unloaded. It takes nothing and may be called from any thread.
     let descriptor = unsafe { entry() };
@@ -143,58 +203,53 @@ fn connect(
             file: file.to_owned(),
             source,
         })?;
-    if descriptor.panic_abort {
+    if descriptor.panic_abort && panic_abort == PanicAbort::Refused {
         return Err(LoadError::PanicAbort {
             file: file.to_owned(),
         });
     }
-    let host = LibraryHost::new(plugin);
-    let connected = descriptor
-        .init(Arc::clone(&host) as _)
-        .map_err(|source| LoadError::Init {
-            file: file.to_owned(),
-            source,
-        })?;
-    connected.set_log_level(LevelFilter::current().into_level());
-    Ok((descriptor, host))
-}
-
-/// The kind of a component, if this host knows it.
-fn kind_of(component: &Component) -> Option<ComponentKind> {
-    match component.kind {
-        Functions::Agent(_) => Some(ComponentKind::Agent),
-        Functions::Toolset(_) => Some(ComponentKind::Toolset),
-        Functions::Mapper(_) => Some(ComponentKind::Mapper),
-        _ => None,
-    }
+    let connected = descriptor.init(host).map_err(|source| LoadError::Init {
+        file: file.to_owned(),
+        source,
+    })?;
+    connected.set_log_level(level);
+    Ok(descriptor)
 }
 
 impl OpenedCopy {
     /// The component that a use wants.
-    pub(crate) fn component(&self, wanted: &Use) -> Option<&Component> {
+    pub(crate) fn component(&self, wanted: &Use) -> Option<&LoadedComponent> {
         let components = self.descriptor.components.iter();
         components
-            .filter(|component| kind_of(component) == Some(wanted.kind))
-            .find(|component| component.name == wanted.component)
+            .filter(|component| component.kind() == Some(wanted.kind))
+            .find(|component| component.name() == wanted.component)
     }
 
     /// What all components say of themselves. One that fails to is said to have no schema. Blocks, for it runs the
     /// library's own code.
     pub(crate) fn describe(&self) -> Vec<ComponentInfo> {
-        let describe = |component: &Component| {
-            let supported = kind_of(component).is_some();
+        let describe = |component: &LoadedComponent| {
+            let kind = component.kind();
+            let supported = kind.is_some();
             let description = match component.describe() {
                 Ok(description) => description,
                 Err(error) => {
                     if supported {
-                        tracing::warn!(component = component.name, %error, "a component does not describe itself");
+                        tracing::warn!(
+                            component = component.name(),
+                            error,
+                            "a component does not describe itself"
+                        );
                     }
                     Default::default()
                 }
             };
             ComponentInfo {
-                kind: component.kind.to_string(),
-                name: component.name.clone(),
+                kind: match kind {
+                    Some(kind) => kind.to_string(),
+                    None => format!("unsupported (kind {})", component.kind_number()),
+                },
+                name: component.name().to_owned(),
                 summary: description.summary,
                 config_schema: description.config_schema,
                 supported,
@@ -232,6 +287,13 @@ impl OpenedCopy {
         let component = self
             .component(wanted)
             .ok_or_else(|| vec![self.no_component(plugin, wanted)])?;
+        if self.worker.is_some() && wanted.kind == ComponentKind::Mapper {
+            return Err(vec![wanted.component_fault(
+                format!("is a mapper of plugin `{plugin}`, which runs in a worker process"),
+                "a mapper is called within each event, and has to be in the host's own process: configure the \
+                 library a second time, without `isolation`, for its mappers",
+            )]);
+        }
         let broken = |problem: String| vec![wanted.component_fault(problem, "")];
         let description = component
             .describe()
@@ -262,28 +324,24 @@ impl OpenedCopy {
             .descriptor
             .components
             .iter()
-            .filter(|other| other.name == *name);
-        let unknown = others.clone().find(|other| kind_of(other).is_none());
-        if let Some(Component {
-            kind: Functions::Unsupported(number),
-            ..
-        }) = unknown
-        {
+            .filter(|other| other.name() == *name);
+        if let Some(unknown) = others.clone().find(|other| other.kind().is_none()) {
+            let number = unknown.kind_number();
             return wanted.component_fault(
                 format!("plugin `{plugin}` has `{name}`, which is of a kind ({number}) that this host does not know"),
                 "a newer host may",
             );
         }
         let is = others
-            .filter_map(kind_of)
+            .filter_map(LoadedComponent::kind)
             .map(ComponentKind::with_article)
             .collect::<Vec<_>>();
         let of_kind: Vec<&str> = self
             .descriptor
             .components
             .iter()
-            .filter(|other| kind_of(other) == Some(kind))
-            .map(|other| other.name.as_str())
+            .filter(|other| other.kind() == Some(kind))
+            .map(LoadedComponent::name)
             .collect();
         let has = if of_kind.is_empty() {
             format!("it has no {kind} at all")

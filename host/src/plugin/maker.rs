@@ -7,17 +7,20 @@
 use std::sync::Arc;
 
 use plugin_api::abi::import::{
-    AgentFns, AgentInstance, ComponentKind as Functions, FailureKind, InstancePtr, MapperFns,
-    ToolsetFns,
+    AgentFns, ComponentKind as Functions, FailureKind, InstancePtr, MapperFns, ToolsetFns,
 };
 use plugin_api::wire::InstanceParams;
 use tokio::sync::Notify;
 
+use super::component::ComponentKind;
+use super::descriptor::LoadedComponent;
+use super::handle::{AgentHandle, ToolsetHandle};
 use super::instances::{Instance, ListError, Mapper, Toolset, Used, end};
 use super::library_host::Entry;
 use super::lifecycle::{self, INSTANCE_DEADLINE, LifecycleError};
 use super::loader::{CheckedUse, OpenedCopy};
 use super::scopes::ScopeGuard;
+use super::worker::{RemoteInstance, Worker};
 use crate::config::Fault;
 
 /// Makes instances.
@@ -30,7 +33,7 @@ pub(crate) struct Maker<'a> {
 
 /// An instance that was made.
 pub(crate) enum Made {
-    Agent(Instance<AgentInstance>),
+    Agent(Instance<AgentHandle>),
     Toolset(Arc<Toolset>),
     Mapper(Mapper),
 }
@@ -43,7 +46,14 @@ impl Maker<'_> {
                 .of
                 .component_fault("is not in the library any more", "")
         };
-        match self.opened.component(&wanted.of).ok_or_else(gone)?.kind {
+        let component = match self.opened.component(&wanted.of).ok_or_else(gone)? {
+            LoadedComponent::Here(component) => component,
+            LoadedComponent::InWorker(component) => {
+                let worker = self.opened.worker.as_ref().ok_or_else(gone)?;
+                return self.in_worker(worker, component.kind, wanted).await;
+            }
+        };
+        match component.kind {
             Functions::Agent(functions) => self.agent(functions, wanted).await,
             Functions::Toolset(functions) => self.toolset(functions, wanted).await,
             Functions::Mapper(functions) => self.mapper(functions, wanted).await,
@@ -51,12 +61,46 @@ impl Maker<'_> {
         }
     }
 
+    async fn in_worker(
+        &self,
+        worker: &Arc<Worker>,
+        kind: u32,
+        wanted: &CheckedUse,
+    ) -> Result<Made, Fault> {
+        let (creating, component) = (Arc::clone(worker), wanted.of.component.clone());
+        let create = move |scope, config: &str, params: &str| {
+            creating.create(scope, (kind, &component), config, params);
+        };
+        let instance = |scope: &ScopeGuard<Entry>| RemoteInstance {
+            worker: Arc::clone(worker),
+            id: scope.id(),
+        };
+        match wanted.of.kind {
+            ComponentKind::Agent => {
+                let (_, scope) = self.create(wanted, None, create).await?;
+                let handle = AgentHandle::InWorker(instance(&scope));
+                Ok(Made::Agent(Instance::new(handle, scope)))
+            }
+            ComponentKind::Toolset => {
+                let changed = Arc::new(Notify::new());
+                let (_, scope) = self
+                    .create(wanted, Some(Arc::clone(&changed)), create)
+                    .await?;
+                let handle = ToolsetHandle::InWorker(instance(&scope));
+                self.listed(Instance::new(handle, scope), wanted, changed)
+                    .await
+            }
+            // Refused before anything was made.
+            ComponentKind::Mapper => Err(wanted.of.component_fault("cannot be in a worker", "")),
+        }
+    }
+
     async fn agent(&self, functions: AgentFns, wanted: &CheckedUse) -> Result<Made, Fault> {
         let create =
             move |scope, config: &str, params: &str| functions.create(scope, config, params);
-        let (pointer, scope) = self.create(wanted, None, create).await?;
+        let (pointer, scope) = self.create_here(wanted, None, create).await?;
         // SAFETY: The pointer is what this component's `create` completed with, once.
-        let handle = unsafe { functions.instance(pointer) };
+        let handle = AgentHandle::Here(unsafe { functions.instance(pointer) });
         Ok(Made::Agent(Instance::new(handle, scope)))
     }
 
@@ -65,11 +109,21 @@ impl Maker<'_> {
         let create =
             move |scope, config: &str, params: &str| functions.create(scope, config, params);
         let (pointer, scope) = self
-            .create(wanted, Some(Arc::clone(&changed)), create)
+            .create_here(wanted, Some(Arc::clone(&changed)), create)
             .await?;
         // SAFETY: The pointer is what this component's `create` completed with, once.
-        let handle = unsafe { functions.instance(pointer) };
-        let toolset = Toolset::new(Instance::new(handle, scope), &wanted.of.prefix, changed);
+        let handle = ToolsetHandle::Here(unsafe { functions.instance(pointer) });
+        self.listed(Instance::new(handle, scope), wanted, changed)
+            .await
+    }
+
+    async fn listed(
+        &self,
+        instance: Instance<ToolsetHandle>,
+        wanted: &CheckedUse,
+        changed: Arc<Notify>,
+    ) -> Result<Made, Fault> {
+        let toolset = Toolset::new(instance, &wanted.of.prefix, changed);
         match self.list(&toolset).await {
             Ok(()) => Ok(Made::Toolset(toolset)),
             Err(error) => {
@@ -93,7 +147,7 @@ impl Maker<'_> {
     async fn mapper(&self, functions: MapperFns, wanted: &CheckedUse) -> Result<Made, Fault> {
         let create =
             move |scope, config: &str, params: &str| functions.create(scope, config, params);
-        let (pointer, scope) = self.create(wanted, None, create).await?;
+        let (pointer, scope) = self.create_here(wanted, None, create).await?;
         // SAFETY: The pointer is what this component's `create` completed with, once.
         let handle = unsafe { functions.instance(pointer) };
         let kinds = handle.kinds();
@@ -103,12 +157,24 @@ impl Maker<'_> {
         }))
     }
 
-    async fn create(
+    async fn create_here(
         &self,
         wanted: &CheckedUse,
         tools_changed: Option<Arc<Notify>>,
         create: impl FnOnce(u64, &str, &str) + Send + 'static,
     ) -> Result<(InstancePtr, ScopeGuard<Entry>), Fault> {
+        let (pointer, scope) = self.create(wanted, tools_changed, create).await?;
+        let broken = LifecycleError::Broken("it finished `create` without an instance");
+        let pointer = pointer.ok_or_else(|| not_made(wanted, &broken))?;
+        Ok((pointer, scope))
+    }
+
+    async fn create(
+        &self,
+        wanted: &CheckedUse,
+        tools_changed: Option<Arc<Notify>>,
+        create: impl FnOnce(u64, &str, &str) + Send + 'static,
+    ) -> Result<(Option<InstancePtr>, ScopeGuard<Entry>), Fault> {
         let made = async {
             let config = wanted.config.clone();
             let params = serde_json::to_string(&self.params(wanted))
@@ -125,9 +191,7 @@ impl Maker<'_> {
                 .of
                 .config
                 .fault("", format!("was refused by the component: {text}"), ""),
-            error => wanted
-                .of
-                .component_fault(format!("could not be made: {error}"), ""),
+            error => not_made(wanted, &error),
         })
     }
 
@@ -139,4 +203,10 @@ impl Maker<'_> {
         params.deadline_ms = u64::try_from(INSTANCE_DEADLINE.as_millis()).unwrap_or(u64::MAX);
         params
     }
+}
+
+fn not_made(wanted: &CheckedUse, error: &LifecycleError) -> Fault {
+    wanted
+        .of
+        .component_fault(format!("could not be made: {error}"), "")
 }

@@ -4,7 +4,7 @@
 //!
 //! - `search` and `staging`: where a library is found, and the copy of it that is opened; `elf` tells one
 //!   that was cut short; `library` opens it;
-//! - `loader`: its descriptor, and each use of its components against their own schemas (`schema`,
+//! - `loader`: its descriptor (`descriptor`), and each use of its components against their own schemas (`schema`,
 //!   `secrets`, `component`);
 //! - `maker`: the instances made in one opened copy (`lifecycle`), `instances` and who uses them (`gate`), together
 //!   a `library_copy`; `slot`: which copy of a plugin serves, and a fresh one when that is stuck;
@@ -24,10 +24,12 @@ mod chain;
 mod changes;
 mod clock;
 mod component;
+mod descriptor;
 mod elf;
 mod gate;
 mod generation;
 mod generations;
+mod handle;
 mod inspect;
 mod instances;
 mod latest;
@@ -50,6 +52,8 @@ mod secrets;
 mod slot;
 mod staging;
 mod tools;
+#[doc(hidden)]
+pub mod worker;
 
 pub use agent::{Agent, StartError};
 pub use catalog::{Catalog, PluginState, PluginStatus};
@@ -69,6 +73,6 @@ pub use loader::{ComponentInfo, LoadError};
 pub use plugin_api::abi::import::{Answer, EventRef, FailureKind, ServiceFailure, Sink};
 pub use run_handle::{RunEnd, RunHandle};
 pub use search::{SearchError, SearchPath};
-pub use slot::COPIES_OPENED;
+pub use slot::{COPIES_OPENED, WorkerStatus};
 pub use staging::{StageError, StagingError};
 pub use tools::{ToolEntry, ToolRequest, ToolsetStatus};

@@ -12,7 +12,7 @@ use super::generations::GenerationCount;
 use super::load::{CatalogError, LoadedPlugin, blocking};
 use super::search::SearchPath;
 use super::staging::sha256_of;
-use crate::config::{Fault, Library, LibraryFile};
+use crate::config::{Fault, Isolation, Library, LibraryFile};
 
 /// A plugin before it is loaded.
 pub(super) struct Found<'a> {
@@ -90,7 +90,9 @@ fn kept(present: &Plugin, library: &Library) -> Option<LoadedPlugin> {
     else {
         return None;
     };
-    let as_it_is = present.settings == settings(library) && !lease.slot.is_worn_out();
+    let as_it_is = present.settings == settings(library)
+        && !lease.slot.is_worn_out()
+        && lease.slot.failed().is_none();
     as_it_is.then(|| LoadedPlugin {
         library: own_name.clone(),
         version: version.clone(),
@@ -141,6 +143,8 @@ pub(super) fn has_room(found: &[Found<'_>], count: GenerationCount) -> Result<()
     let plugins: Vec<_> = found
         .iter()
         .filter(|found| matches!(found.plan, Plan::Open(_)))
+        // What a worker has opened is given back with it.
+        .filter(|found| matches!(found.library.isolation, Isolation::InProcess))
         .map(|found| found.name.to_owned())
         .collect();
     if plugins.len() <= count.left() {

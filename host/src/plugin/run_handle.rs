@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use plugin_api::abi::import::{AgentInstance, Completion, FailureKind};
+use plugin_api::abi::import::{Completion, FailureKind};
 use plugin_api::wire::OutcomeData;
 
+use super::handle::AgentHandle;
 use super::instances::Instance;
 use super::library_copy::LibraryCopy;
 use super::library_host::Opened;
@@ -30,7 +31,7 @@ pub enum RunEnd {
 /// library still emits, asks for or reports goes nowhere.
 pub struct RunHandle {
     copy: Arc<LibraryCopy>,
-    instance: Arc<Instance<AgentInstance>>,
+    instance: Arc<Instance<AgentHandle>>,
     opened: Opened,
     end: Option<RunEnd>,
     given_up: GivenUp,
@@ -39,7 +40,7 @@ pub struct RunHandle {
 impl RunHandle {
     pub(crate) fn new(
         copy: Arc<LibraryCopy>,
-        instance: Arc<Instance<AgentInstance>>,
+        instance: Arc<Instance<AgentHandle>>,
         opened: Opened,
     ) -> Self {
         Self {

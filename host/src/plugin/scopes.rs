@@ -77,6 +77,17 @@ impl<T: ScopeEntry> ScopeTable<T> {
         taken
     }
 
+    /// Ends all scopes that stand for something of the kind that is wanted, and answers what.
+    pub(crate) fn take_all(&self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let ended = shard.extract_if(|_, entry| wanted(entry));
+            taken.extend(ended.map(|(_, entry)| entry).inspect(ScopeEntry::ended));
+        }
+        taken
+    }
+
     fn write(&self, scope: u64) -> RwLockWriteGuard<'_, Shard<T>> {
         self.shard(scope)
             .write()

@@ -1,7 +1,7 @@
 //! A loaded plugin: which copy of its library serves, and what happens when that one is stuck.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use super::generations::Generations;
 use super::instances::{Instances, Used};
 use super::library_copy::LibraryCopy;
 use super::loader::{CheckedUse, LoadError, OpenedCopy, open_copy};
+use super::worker::{Next, Policy, WorkerSettings};
 
 /// Copies of one library that are opened at most. What was opened stays mapped for ever, so an agent that
 /// gets stuck time and again is in the end served from a copy that is stuck; but not while a call into that copy
@@ -22,6 +23,9 @@ pub const COPIES_OPENED: usize = 16;
 /// After a fresh copy could not be made, the next attempt waits this long.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
+/// Why a worker is ended that nobody waits for any more.
+const ENDING: &str = "the host is shutting its plugins down";
+
 /// A loaded plugin.
 pub(crate) struct PluginSlot {
     name: String,
@@ -30,17 +34,37 @@ pub(crate) struct PluginSlot {
     checked: OpenedCopy,
     generations: Arc<Generations>,
     uses: Arc<[CheckedUse]>,
+    /// How its workers are started, if its copies are in such.
+    worker: Option<Arc<WorkerSettings>>,
+    /// Why it serves no more: its workers failed time and again.
+    failed: OnceLock<String>,
+    /// Workers that were started in the place of another.
+    restarts: AtomicU64,
     serving: Mutex<Serving>,
     /// Copies that are mapped. Only whoever renews adds to it, so it holds still while that looks.
     copies_opened: Arc<AtomicUsize>,
     /// Held while a fresh copy is made. A tokio mutex, for waiting for it is waiting for that copy.
-    renewal: tokio::sync::Mutex<LastFailure>,
+    renewal: tokio::sync::Mutex<Renewal>,
     tasks: TaskTracker,
     /// Gives up on copies that are still in use.
     closing: CancellationToken,
 }
 
-type LastFailure = Option<(Instant, Arc<str>)>;
+/// What is remembered from one renewal to the next.
+#[derive(Default)]
+struct Renewal {
+    last_failure: Option<(Instant, Arc<str>)>,
+    policy: Policy,
+}
+
+/// The worker of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerStatus {
+    /// Its process; `None` while there is none.
+    pub pid: Option<u32>,
+    /// How many times one was started in the place of another.
+    pub restarts: u64,
+}
 
 struct Serving {
     copy: Arc<LibraryCopy>,
@@ -62,6 +86,8 @@ pub(crate) enum NotServing {
     Hanging,
     #[error("its library copy has no instance of it")]
     NoInstance,
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Leave to use an instance.
@@ -77,23 +103,69 @@ impl PluginSlot {
         checked: OpenedCopy,
         generations: Arc<Generations>,
         uses: Vec<CheckedUse>,
+        worker: Option<Arc<WorkerSettings>>,
         copy: Arc<LibraryCopy>,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let slot = Arc::new(Self {
             name: name.to_owned(),
             checked,
             generations,
             uses: uses.into(),
+            worker,
+            failed: OnceLock::new(),
+            restarts: AtomicU64::new(0),
             serving: Mutex::new(Serving {
-                copy,
+                copy: Arc::clone(&copy),
                 superseded: false,
                 closed: false,
             }),
             copies_opened: Arc::new(AtomicUsize::new(1)),
-            renewal: tokio::sync::Mutex::new(None),
+            renewal: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
+        });
+        slot.watch(&copy);
+        slot
+    }
+
+    /// Why it serves no more, if that is so.
+    pub(crate) fn failed(&self) -> Option<&str> {
+        self.failed.get().map(String::as_str)
+    }
+
+    /// Its worker, if it has one.
+    pub(crate) fn worker_status(&self) -> Option<WorkerStatus> {
+        let copy = self.current();
+        let worker = copy.worker.as_ref()?;
+        Some(WorkerStatus {
+            pid: worker.end().is_none().then(|| worker.pid()),
+            restarts: self.restarts.load(Ordering::Relaxed),
         })
+    }
+
+    /// Sees to it that a worker that ends, or in which something is stuck, is replaced at once.
+    fn watch(self: &Arc<Self>, copy: &Arc<LibraryCopy>) {
+        let Some(worker) = &copy.worker else { return };
+        let (ended, stuck) = (worker.ended_token(), copy.was_stuck());
+        let (slot, copy) = (Arc::downgrade(self), Arc::downgrade(copy));
+        let closing = self.closing.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = stuck.cancelled() => {}
+                () = closing.cancelled() => return,
+            }
+            let (Some(slot), Some(copy)) = (slot.upgrade(), copy.upgrade()) else {
+                return;
+            };
+            let end = copy.worker.as_ref().and_then(|worker| worker.end());
+            if end.is_some_and(|end| end.dismissed) {
+                return;
+            }
+            copy.set_stuck(true);
+            // What comes of it is in the log, and whoever needs it tries again.
+            let _ = closing.run_until_cancelled(slot.renew()).await;
+        });
     }
 
     fn serving(&self) -> MutexGuard<'_, Serving> {
@@ -138,6 +210,9 @@ impl PluginSlot {
         find: impl Fn(&Instances) -> Option<&Arc<T>>,
     ) -> Result<Entered<T>, NotServing> {
         loop {
+            if let Some(reason) = self.failed() {
+                return Err(NotServing::Failed(reason.to_owned()));
+            }
             let copy = {
                 let serving = self.serving();
                 if serving.closed {
@@ -170,10 +245,23 @@ impl PluginSlot {
     }
 
     async fn renew(self: &Arc<Self>) -> Result<(), NotServing> {
-        let mut last_failure = self.renewal.lock().await;
-        let stuck = self.current();
+        let mut renewal = self.renewal.lock().await;
+        let Renewal {
+            last_failure,
+            policy,
+        } = &mut *renewal;
+        let stuck = {
+            let serving = self.serving();
+            if serving.closed {
+                return Err(NotServing::ShuttingDown);
+            }
+            Arc::clone(&serving.copy)
+        };
         if !stuck.is_stuck() {
             return Ok(());
+        }
+        if self.worker.is_some() {
+            return self.restart(&stuck, policy).await;
         }
         if self.copies_opened.load(Ordering::Acquire) >= COPIES_OPENED {
             if stuck.has_hanging_calls() {
@@ -186,7 +274,7 @@ impl PluginSlot {
             stuck.set_stuck(false);
             return Ok(());
         }
-        if let Some((when, reason)) = &*last_failure
+        if let Some((when, reason)) = &last_failure
             && when.elapsed() < RETRY_PAUSE
         {
             return Err(NotServing::NoFreshCopy(Arc::clone(reason)));
@@ -199,23 +287,7 @@ impl PluginSlot {
         match self.make_copy().await {
             Ok(copy) => {
                 *last_failure = None;
-                let old = {
-                    let mut serving = self.serving();
-                    if serving.closed {
-                        copy
-                    } else {
-                        copy.generation.put_in_force();
-                        if serving.superseded {
-                            copy.generation.superseded();
-                        }
-                        let old = std::mem::replace(&mut serving.copy, copy);
-                        old.generation.superseded();
-                        old
-                    }
-                };
-                let closing = self.closing.clone();
-                self.tasks
-                    .spawn(async move { closing.run_until_cancelled(old.end()).await });
+                self.replace(copy);
                 Ok(())
             }
             Err(reason) => {
@@ -227,16 +299,88 @@ impl PluginSlot {
         }
     }
 
+    /// Starts a worker in the place of one that has ended or in which something is stuck; those that end at once
+    /// again later each time, and in the end not at all.
+    async fn restart(
+        self: &Arc<Self>,
+        stuck: &LibraryCopy,
+        policy: &mut Policy,
+    ) -> Result<(), NotServing> {
+        if let Some(reason) = self.failed() {
+            return Err(NotServing::Failed(reason.to_owned()));
+        }
+        let plugin = &self.name;
+        let end = stuck.worker.as_ref().and_then(|worker| worker.end());
+        let mut failure = end.map(|end| (end.served, end.how.to_string()));
+        if failure.is_none() {
+            tracing::warn!(
+                plugin,
+                "something in a worker did not stop; starting another one"
+            );
+        }
+        loop {
+            if let Some((served, how)) = failure {
+                match policy.failed(served) {
+                    Next::Start(pause) => {
+                        tracing::warn!(plugin, ?pause, how, "starting another worker");
+                        tokio::time::sleep(pause).await;
+                    }
+                    Next::GiveUp(times) => {
+                        let reason = format!(
+                            "its worker failed {times} times in a row and is not started again; the last time: {how}"
+                        );
+                        tracing::error!(plugin, reason, "a plugin has failed");
+                        let _ = self.failed.set(reason.clone());
+                        return Err(NotServing::Failed(reason));
+                    }
+                }
+            }
+            match self.make_copy().await {
+                Ok(copy) => {
+                    self.restarts.fetch_add(1, Ordering::Relaxed);
+                    self.replace(copy);
+                    return Ok(());
+                }
+                Err(reason) => failure = Some((Duration::ZERO, reason)),
+            }
+        }
+    }
+
+    /// Has `copy` serve from now on, and ends the one before it as soon as nobody uses that.
+    fn replace(self: &Arc<Self>, copy: Arc<LibraryCopy>) {
+        let old = {
+            let mut serving = self.serving();
+            if serving.closed {
+                copy
+            } else {
+                copy.generation.put_in_force();
+                if serving.superseded {
+                    copy.generation.superseded();
+                }
+                self.watch(&copy);
+                let old = std::mem::replace(&mut serving.copy, copy);
+                old.generation.superseded();
+                old
+            }
+        };
+        let closing = self.closing.clone();
+        self.tasks.spawn(async move {
+            if closing.run_until_cancelled(old.retire()).await.is_none() {
+                old.kill_worker(ENDING).await;
+            }
+        });
+    }
+
     async fn make_copy(&self) -> Result<Arc<LibraryCopy>, String> {
         let (file, generations, name) = (
             self.checked.staged.clone(),
             Arc::clone(&self.generations),
             self.name.clone(),
         );
-        let copies = Arc::clone(&self.copies_opened);
+        let (copies, worker) = (Arc::clone(&self.copies_opened), self.worker.clone());
         // Counted where it is opened: it stays mapped, whether or not somebody still waits for it.
         let open = move || {
-            let opened = open_copy(&name, &file, None, &generations)?;
+            let opened = open_copy(&name, &file, None, &generations, worker.as_deref())?;
             copies.fetch_add(1, Ordering::AcqRel);
             Ok::<_, LoadError>(opened)
         };
@@ -264,7 +408,7 @@ impl PluginSlot {
             serving.closed = true;
             Arc::clone(&serving.copy)
         };
-        copy.end().await;
+        copy.retire().await;
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -274,5 +418,6 @@ impl PluginSlot {
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.current().kill_worker(ENDING).await;
     }
 }

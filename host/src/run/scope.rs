@@ -177,4 +177,12 @@ impl RunHost for Scope {
         let image = self.images.get(usize::try_from(handle).ok()?)?;
         Some(Arc::from(&image[..]))
     }
+
+    fn may_take_long(&self) -> bool {
+        self.services.live.is_mapped()
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
 }

@@ -45,12 +45,30 @@ pub(crate) fn build(arguments: &[&str], name: &str) -> Result<PathBuf> {
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// The processes of its workers.
+    workers: Vec<u32>,
 }
 
 impl Server {
     /// Starts the host on the data that `folder` has, or none.
     pub(crate) fn host(binary: &Path, folder: &Path) -> Result<Self> {
-        fs::write(folder.join(CONFIG_FILE), CONFIG)?;
+        Self::host_with(binary, folder, CONFIG)
+    }
+
+    /// The same, with its plugin in a worker process.
+    pub(crate) fn host_apart(binary: &Path, folder: &Path) -> Result<Self> {
+        let file = "file = \"roundhouse_scripted\"\n";
+        let config = CONFIG.replace(file, &format!("{file}isolation = \"process\"\n"));
+        let mut server = Self::host_with(binary, folder, &config)?;
+        server.workers = children_of(server.child.id())?;
+        if server.workers.is_empty() {
+            bail!("the host has no worker");
+        }
+        Ok(server)
+    }
+
+    fn host_with(binary: &Path, folder: &Path, config: &str) -> Result<Self> {
+        fs::write(folder.join(CONFIG_FILE), config)?;
         let mut command = Command::new(binary);
         command.current_dir(folder).args([
             "serve",
@@ -98,12 +116,20 @@ impl Server {
         };
         // The rest is read so that it never waits for somebody to read its log. It ends with the process.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        Ok(Self { child, address })
+        Ok(Self {
+            child,
+            address,
+            workers: Vec::new(),
+        })
     }
 
-    /// The processor time of its threads up to now.
+    /// The processor time of its threads, and of those of its workers, up to now.
     pub(crate) fn cpu(&self) -> Result<CpuTime> {
-        CpuTime::of(&self.child.id().to_string())
+        let mut time = CpuTime::of(&self.child.id().to_string())?;
+        for worker in &self.workers {
+            time.0.extend(CpuTime::of(&worker.to_string())?.0);
+        }
+        Ok(time)
     }
 
     /// Its memory now.
@@ -175,4 +201,21 @@ pub(crate) fn raise_open_files() {
     limit.current = limit.maximum;
     // Where that is not allowed, opening connections will say so.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// The processes that a process has started.
+fn children_of(parent: u32) -> Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(process) = entry?.file_name().to_string_lossy().parse() else {
+            continue;
+        };
+        // It may end between the two. After the name, which is in brackets, come its state and its parent.
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        if fields.split_whitespace().nth(1) == Some(parent.to_string().as_str()) {
+            children.push(process);
+        }
+    }
+    Ok(children)
 }

@@ -33,6 +33,7 @@ impl Lowering<'_> {
                     file: self.library_file(&step(&pointer, "file"), &library.file),
                     required: library.required,
                     sha256,
+                    isolation: self.isolation(&pointer, library),
                     entry: self.root.part(&pointer),
                 },
             );
@@ -40,6 +41,7 @@ impl Lowering<'_> {
         Plugins {
             search_paths,
             libraries,
+            worker_executable: None,
         }
     }
 

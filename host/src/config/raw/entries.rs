@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::HumanDuration;
+use super::{ByteSize, Files, HumanDuration, Isolation};
 
 /// A plugin: a dynamic library with components in it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,22 @@ pub(crate) struct Library {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Sha256Hex")]
     pub(crate) sha256: Option<Sha256Hex>,
+    /// `in-process`, or `process` for a worker process of its own, so that a plugin that crashes or
+    /// hangs ends its own runs and nothing else. A plugin in a worker has no mappers.
+    pub(crate) isolation: Isolation,
+    /// Most memory that the worker process may take for its data: at least 64 MiB. Left out, no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ByteSize")]
+    pub(crate) memory_limit: Option<ByteSize>,
+    /// Names of the environment variables that the worker process gets, with the host's own values. It gets
+    /// no others.
+    #[schemars(inner(length(min = 1)), example = &["HOME", "TZ"])]
+    pub(crate) env: Vec<String>,
+    /// The files that the worker process may use, besides the system's own libraries. Left out, all that the
+    /// host may use. Needs Landlock, which Linux has since 5.13.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Files")]
+    pub(crate) files: Option<Files>,
 }
 
 impl Default for Library {
@@ -35,6 +51,10 @@ impl Default for Library {
             file: String::new(),
             required: true,
             sha256: None,
+            isolation: Isolation::InProcess,
+            memory_limit: None,
+            env: Vec::new(),
+            files: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Endpoint;
 use crate::plugin::{
-    self, ComponentInfo, GenerationState, GenerationStatus, PluginState, PluginStatus,
+    self, ComponentInfo, GenerationState, GenerationStatus, PluginState, PluginStatus, WorkerStatus,
 };
 use crate::server::Host;
 use crate::server::openapi::Operation;
@@ -245,6 +245,23 @@ struct Plugin {
     built_with: Option<String>,
     /// What there is in the library; empty when it failed.
     components: Vec<Component>,
+    /// The worker process that it runs in; null for one in the host's own.
+    worker: Option<Worker>,
+}
+
+/// The worker process of a plugin.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Worker {
+    /// Its number with the system; null while there is none.
+    pid: Option<u32>,
+    /// How many times one was started in the place of another.
+    restarts: u64,
+}
+
+impl From<WorkerStatus> for Worker {
+    fn from(WorkerStatus { pid, restarts }: WorkerStatus) -> Self {
+        Self { pid, restarts }
+    }
 }
 
 /// What became of a plugin.
@@ -278,7 +295,9 @@ impl From<PluginStatus> for Plugin {
             required,
             state,
             generation,
+            worker,
         } = status;
+        let worker = worker.map(Worker::from);
         let file = file.to_string_lossy().into_owned();
         match state {
             PluginState::Loaded {
@@ -297,6 +316,7 @@ impl From<PluginStatus> for Plugin {
                 version: Some(version),
                 built_with: Some(built_with),
                 components: components.into_iter().map(Component::from).collect(),
+                worker,
             },
             PluginState::Failed { reasons } => Self {
                 name,
@@ -309,6 +329,7 @@ impl From<PluginStatus> for Plugin {
                 version: None,
                 built_with: None,
                 components: Vec::new(),
+                worker,
             },
         }
     }

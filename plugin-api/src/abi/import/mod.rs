@@ -30,7 +30,7 @@ pub use component::{AgentFns, Component, ComponentKind, DescribeError, MapperFns
 pub use descriptor::{DescriptorError, InitError, Library, PluginDescriptor, read_descriptor};
 pub use instance::{AgentInstance, InstancePtr, ToolsetInstance};
 pub use mapper::{MapFault, MapperInstance, MapperState, Verdict};
-pub use sink::{ServiceFailure, Sink};
+pub use sink::{Answers, ServiceFailure, Sink};
 
 use super::types;
 
@@ -134,13 +134,25 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    fn from_code(kind: u32) -> Self {
+    /// From how it crosses.
+    pub fn from_code(kind: u32) -> Self {
         match kind {
             types::FAILED_SESSION_NOT_FOUND => Self::SessionNotFound,
             types::FAILED_MAX_ITERATIONS => Self::MaxIterations,
             types::FAILED_INTERNAL => Self::Internal,
             types::FAILED_CONFIG => Self::Config,
             _ => Self::Agent,
+        }
+    }
+
+    /// As it crosses.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Agent => types::FAILED_AGENT,
+            Self::SessionNotFound => types::FAILED_SESSION_NOT_FOUND,
+            Self::MaxIterations => types::FAILED_MAX_ITERATIONS,
+            Self::Internal => types::FAILED_INTERNAL,
+            Self::Config => types::FAILED_CONFIG,
         }
     }
 }
@@ -158,6 +170,11 @@ pub struct LogLine<'a> {
     pub message: &'a str,
     /// The fields as a JSON object, or empty. Not yet parsed.
     pub fields: &'a str,
+}
+
+/// The wire type of a kind of event that this release knows, except custom.
+pub fn event_name(kind: u32) -> Option<&'static str> {
+    crate::event::known_name(kind)
 }
 
 /// A version of the boundary, for texts: `0.3` is the third addition to the major 0.

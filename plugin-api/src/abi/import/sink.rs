@@ -9,17 +9,33 @@ use crate::wire::ServiceErrorData;
 
 /// Where the answer to a request goes: items on the way, and one `done`. Dropped without that, the request
 /// was cancelled.
-pub struct Sink {
+pub struct Sink(Option<To>);
+
+/// Whose request it is.
+enum To {
+    Library(LibrarySink),
+    Other(Box<dyn Answers>),
+}
+
+/// Where answers go to a library that is not in this process.
+pub trait Answers: Send + Sync + 'static {
+    /// Something on the way to the answer, as JSON. Never after `done`.
+    fn item(&self, json: &str);
+
+    /// The answer, as JSON. Called exactly once.
+    fn done(self: Box<Self>, result: Result<&str, ServiceFailure>);
+}
+
+struct LibrarySink {
     ctx: *mut c_void,
     item: unsafe extern "C" fn(*mut c_void, RhStr),
     done: unsafe extern "C" fn(*mut c_void, i32, RhStr),
-    open: bool,
 }
 
 // SAFETY: `ctx` is only handed back to the library, whose functions may by contract be called from any thread.
-unsafe impl Send for Sink {}
+unsafe impl Send for LibrarySink {}
 // SAFETY: as above; `item` may be called from several threads at a time.
-unsafe impl Sync for Sink {}
+unsafe impl Sync for LibrarySink {}
 
 /// Why a request is refused or failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,22 +65,44 @@ impl Sink {
     ///
     /// `ctx` stays valid for both functions until `done` was called.
     pub(super) unsafe fn new(sink: &RhSink) -> Option<Self> {
-        Some(Self {
+        Some(Self(Some(To::Library(LibrarySink {
             ctx: sink.ctx,
             item: sink.item?,
             done: sink.done?,
-            open: true,
-        })
+        }))))
+    }
+
+    /// One whose answers go to `answers`.
+    pub fn to(answers: Box<dyn Answers>) -> Self {
+        Self(Some(To::Other(answers)))
     }
 
     /// Something on the way to the answer, as JSON.
     pub fn item(&self, json: &str) {
-        // SAFETY: `done` was not called, as it takes the sink; the string lives until this returns.
-        unsafe { (self.item)(self.ctx, lend(json)) };
+        match &self.0 {
+            // SAFETY: `done` was not called, as it takes the sink; the string lives until this returns.
+            Some(To::Library(sink)) => unsafe { (sink.item)(sink.ctx, lend(json)) },
+            Some(To::Other(answers)) => answers.item(json),
+            None => {}
+        }
     }
 
     /// The answer, as JSON.
     pub fn done(mut self, result: Result<&str, ServiceFailure>) {
+        self.end(result);
+    }
+
+    fn end(&mut self, result: Result<&str, ServiceFailure>) {
+        match self.0.take() {
+            Some(To::Library(sink)) => sink.done(result),
+            Some(To::Other(answers)) => answers.done(result),
+            None => {}
+        }
+    }
+}
+
+impl LibrarySink {
+    fn done(self, result: Result<&str, ServiceFailure>) {
         match result {
             Ok(json) => self.end(OK, json),
             Err(ServiceFailure::Unsupported) => self.end(ERR_UNSUPPORTED, ""),
@@ -77,17 +115,15 @@ impl Sink {
         }
     }
 
-    fn end(&mut self, status: i32, json: &str) {
-        if std::mem::replace(&mut self.open, false) {
-            // SAFETY: the first and only call of `done`; the string lives until this returns.
-            unsafe { (self.done)(self.ctx, status, lend(json)) };
-        }
+    fn end(self, status: i32, json: &str) {
+        // SAFETY: the first and only call of `done`, which takes the sink; the string lives until this returns.
+        unsafe { (self.done)(self.ctx, status, lend(json)) };
     }
 }
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.end(ERR_CANCELLED, "");
+        self.end(Err(ServiceFailure::Cancelled));
     }
 }
 

@@ -39,13 +39,13 @@ pub(super) async fn fanout(bench: &Bench) -> Result<Row> {
 }
 
 /// What one round has come to.
-struct Sample {
+pub(super) struct Sample {
     /// From the first delta that any client got to the last one.
-    took: Duration,
-    cpu: Duration,
-    driver: Duration,
-    events: u64,
-    frames: u64,
+    pub(super) took: Duration,
+    pub(super) cpu: Duration,
+    pub(super) driver: Duration,
+    pub(super) events: u64,
+    pub(super) frames: u64,
 }
 
 /// The row, and how many events came folded from the host.
@@ -200,7 +200,7 @@ async fn from_floor(floor: &Server, clients: usize, events: u64) -> Result<Sampl
     crowd.sample(meter, clients).await
 }
 
-async fn from_host(host: &Server, clients: usize, events: u64) -> Result<Sample> {
+pub(super) async fn from_host(host: &Server, clients: usize, events: u64) -> Result<Sample> {
     let (session, mut first) = idle_client(host).await?;
     let crowd = Rc::new(Crowd::default());
     let repeat = json!({"repeat": [events, delta(TEXT)]});

@@ -1,5 +1,6 @@
 //! The rows of the table, a file each.
 
+mod apart;
 mod attach;
 mod burst;
 mod emit;
@@ -43,6 +44,8 @@ pub(crate) const ROWS: &[(&str, Measure)] = &[
     ("idle", |bench| Box::pin(idle::measure(bench))),
     ("unwatched", |bench| Box::pin(unwatched::measure(bench))),
     ("emit", |bench| Box::pin(emit::measure(bench))),
+    ("single-process", |bench| Box::pin(apart::single(bench))),
+    ("paced-process", |bench| Box::pin(apart::paced(bench))),
 ];
 
 impl Bench {

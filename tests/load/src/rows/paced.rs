@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
-use super::{Bench, Meter, PATIENCE, delta, message, wait_for};
+use super::{Bench, Both, Meter, PATIENCE, delta, message, wait_for};
 use crate::client::{Client, Http, socket};
 use crate::frames;
 use crate::process::Server;
@@ -48,13 +48,17 @@ struct Sample {
 }
 
 pub(super) async fn measure(bench: &Bench) -> Result<Row> {
-    let both = bench.both()?;
+    measure_on(bench, bench.both()?, WORK).await
+}
+
+/// The row of these two.
+pub(super) async fn measure_on(bench: &Bench, both: Both, work: &'static str) -> Result<Row> {
     let mut http = Http::connect(both.host.address).await?;
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {
         sessions.push(http.session().await?);
     }
-    let mut usage = both.usage(WORK)?;
+    let mut usage = both.usage(work)?;
     let mut floor_cpu = Duration::ZERO;
     let (mut rates, mut costs, mut latencies, mut medians) = (vec![], vec![], vec![], vec![]);
     for _ in 0..bench.rounds(3) {
@@ -85,16 +89,16 @@ pub(super) async fn measure(bench: &Bench) -> Result<Row> {
         floor_cpu += floor.cpu;
     }
     usage.floor_cpu = Some(floor_cpu);
-    let peaks = both.usage(WORK)?;
+    let peaks = both.usage(work)?;
     (usage.host_peak, usage.floor_peak) = (peaks.host_peak, peaks.floor_peak);
     let all = f64::from(RATE) * SESSIONS as f64;
     Ok(Row {
         figures: vec![
             // The rate is a clock's; a hundredth is what the edges of the time that is measured are worth.
-            Figure::of_rounds(WORK, "deliveries/s", &rates, Target::AtLeast(all * 0.99)),
-            Figure::of_rounds(WORK, "CPU µs a delivery", &costs, Target::RatioAtMost(1.3)),
-            Figure::of_rounds(WORK, "p99 ms", &latencies, Target::RatioAtMost(1.5)),
-            Figure::of_rounds(WORK, "median ms", &medians, Target::None),
+            Figure::of_rounds(work, "deliveries/s", &rates, Target::AtLeast(all * 0.99)),
+            Figure::of_rounds(work, "CPU µs a delivery", &costs, Target::RatioAtMost(1.3)),
+            Figure::of_rounds(work, "p99 ms", &latencies, Target::RatioAtMost(1.5)),
+            Figure::of_rounds(work, "median ms", &medians, Target::None),
         ],
         usage: vec![usage],
         faults: Vec::new(),
