@@ -7,6 +7,7 @@ pub mod connection;
 pub mod guard;
 pub mod metrics;
 pub mod plugin;
+pub mod project;
 pub mod protocol;
 pub mod run;
 pub mod server;

@@ -5,6 +5,8 @@
 mod chat;
 mod cli;
 mod killed;
+mod nested;
+mod plugin_new;
 mod process;
 mod signals;
 mod telemetry;

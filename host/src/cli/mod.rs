@@ -5,6 +5,7 @@
 
 mod chat;
 mod check;
+mod new;
 mod otlp;
 mod output;
 mod plugin;
@@ -45,7 +46,7 @@ enum Command {
     Check(ConfigArgs),
     /// Talk to an agent of a running host.
     Chat(chat::ChatArgs),
-    /// Look at plugins.
+    /// Make plugins, look at them, and test them.
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Print a published schema.

@@ -6,11 +6,16 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::worker::{self, Loaded};
-use super::{ConfigArgs, output};
+use super::{ConfigArgs, new, output};
 use crate::plugin::Inspection;
+use crate::project;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Make a new plugin: a project that builds, tests itself and is served, without an edit.
+    New(new::NewArgs),
+    /// Print the C header, for a plugin that is not in Rust.
+    Header,
     /// List the configured plugins and what became of them.
     List(ConfigArgs),
     /// Show what a library says of itself, without making an instance of anything.
@@ -29,6 +34,8 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     let text = match command {
+        Command::New(args) => new::run(&args)?,
+        Command::Header => project::HEADER.to_owned(),
         Command::List(args) => list(&args)?,
         Command::Inspect {
             library,
