@@ -7,6 +7,7 @@ mod cli;
 mod killed;
 mod nested;
 mod plugin_new;
+mod plugin_test;
 mod process;
 mod signals;
 mod telemetry;

@@ -9,6 +9,7 @@ mod new;
 mod otlp;
 mod output;
 mod plugin;
+mod plugin_test;
 mod schema;
 mod serve;
 mod telemetry;

@@ -86,20 +86,30 @@ pub struct ComponentInfo {
     pub supported: bool,
 }
 
-/// Opens a copy of `file` and connects it. Blocks, and runs the library's own code.
-pub(crate) fn open_copy(
-    plugin: &str,
+/// A library that is open, and not connected yet.
+pub(crate) struct ReadCopy {
+    pub(crate) descriptor: PluginDescriptor,
+    /// The copy that was opened.
+    pub(crate) staged: PathBuf,
+    /// Whether its entry function answers the same every time.
+    pub(crate) constant: bool,
+}
+
+/// Opens a copy of `file` and reads its descriptor. Blocks, and runs the library's static initialisers.
+pub(crate) fn read_copy(
     file: &Path,
     sha256: Option<&[u8; 32]>,
     staging: &Staging,
-) -> Result<OpenedCopy, LoadError> {
+) -> Result<ReadCopy, LoadError> {
     let library::Opened { entry, staged } = library::open(file, sha256, staging)?;
     // SAFETY: It is the function of the symbol that states its type and major, of a library that is never
     // unloaded. It takes nothing and may be called from any thread.
-    let descriptor = unsafe { entry() };
+    let pointer = unsafe { entry() };
+    // SAFETY: As above.
+    let again = unsafe { entry() };
     // SAFETY: The pointer comes from the entry function just called, and the library stays mapped for ever.
     let descriptor =
-        unsafe { read_descriptor(descriptor) }.map_err(|source| LoadError::Descriptor {
+        unsafe { read_descriptor(pointer) }.map_err(|source| LoadError::Descriptor {
             file: file.to_owned(),
             source,
         })?;
@@ -108,6 +118,23 @@ pub(crate) fn open_copy(
             file: file.to_owned(),
         });
     }
+    Ok(ReadCopy {
+        descriptor,
+        staged,
+        constant: std::ptr::eq(pointer, again),
+    })
+}
+
+/// Opens a copy of `file` and connects it. Blocks, and runs the library's own code.
+pub(crate) fn open_copy(
+    plugin: &str,
+    file: &Path,
+    sha256: Option<&[u8; 32]>,
+    staging: &Staging,
+) -> Result<OpenedCopy, LoadError> {
+    let ReadCopy {
+        descriptor, staged, ..
+    } = read_copy(file, sha256, staging)?;
     let host = LibraryHost::new(plugin);
     let connected = descriptor
         .init(Arc::clone(&host) as _)
@@ -124,7 +151,7 @@ pub(crate) fn open_copy(
 }
 
 /// The kind of a component, if this host knows it.
-fn kind_of(component: &Component) -> Option<ComponentKind> {
+pub(crate) fn kind_of(component: &Component) -> Option<ComponentKind> {
     match component.kind {
         Functions::Agent(_) => Some(ComponentKind::Agent),
         Functions::Toolset(_) => Some(ComponentKind::Toolset),
@@ -197,28 +224,7 @@ impl OpenedCopy {
         let component = self
             .component(wanted)
             .ok_or_else(|| vec![self.no_component(plugin, wanted)])?;
-        let broken = |problem: String| vec![wanted.component_fault(problem, "")];
-        let description = component
-            .describe()
-            .map_err(|error| broken(format!("cannot be used: {error}")))?;
-        let schema = Schema::compile(&description.config_schema).map_err(|error| {
-            broken(format!(
-                "cannot be used: the schema of its configuration is {error}"
-            ))
-        })?;
-        let faults = |found: Vec<Breach>| {
-            found
-                .iter()
-                .map(|breach| breach.fault(&wanted.config))
-                .collect::<Vec<_>>()
-        };
-        let config = secrets::resolve(&wanted.config, schema.source()).map_err(faults)?;
-        let found = schema.breaches(&config);
-        if found.is_empty() {
-            Ok(config.to_string())
-        } else {
-            Err(faults(found))
-        }
+        check_use(component, wanted)
     }
 
     fn no_component(&self, plugin: &str, wanted: &Use) -> Fault {
@@ -264,5 +270,36 @@ impl OpenedCopy {
             format!("plugin `{plugin}` has no {kind} `{name}`{but}"),
             has,
         )
+    }
+}
+
+/// Checks that the configuration of a use fits its component; answers it as JSON, with the secrets in it. Blocks,
+/// for it runs the library's own code and reads files with secrets.
+///
+/// # Errors
+///
+/// Every fault.
+pub(crate) fn check_use(component: &Component, wanted: &Use) -> Result<String, Vec<Fault>> {
+    let broken = |problem: String| vec![wanted.component_fault(problem, "")];
+    let description = component
+        .describe()
+        .map_err(|error| broken(format!("cannot be used: {error}")))?;
+    let schema = Schema::compile(&description.config_schema).map_err(|error| {
+        broken(format!(
+            "cannot be used: the schema of its configuration is {error}"
+        ))
+    })?;
+    let faults = |found: Vec<Breach>| {
+        found
+            .iter()
+            .map(|breach| breach.fault(&wanted.config))
+            .collect::<Vec<_>>()
+    };
+    let config = secrets::resolve(&wanted.config, schema.source()).map_err(faults)?;
+    let found = schema.breaches(&config);
+    if found.is_empty() {
+        Ok(config.to_string())
+    } else {
+        Err(faults(found))
     }
 }
