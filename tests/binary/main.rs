@@ -4,6 +4,7 @@
 
 mod chat;
 mod cli;
+mod guide;
 mod killed;
 mod nested;
 mod plugin_new;
