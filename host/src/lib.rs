@@ -3,10 +3,12 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod conformance;
 pub mod connection;
 pub mod guard;
 pub mod metrics;
 pub mod plugin;
+pub mod project;
 pub mod protocol;
 pub mod run;
 pub mod server;

@@ -2,7 +2,7 @@
 //!
 //! A plugin is a dynamic library with any number of components. Which of them are used, under which names and
 //! with what configuration, is the operator's choice; an author writes ordinary async Rust. All of a plugin, to
-//! begin with `Cargo.toml`:
+//! begin with `Cargo.toml` (`roundhouse plugin new` makes such a project, with tests and a configuration):
 //!
 //! ```toml
 //! [package]
@@ -162,6 +162,8 @@
 //! - **Logs** are plain [`tracing`] events; the host adds to which run they belong.
 //! - **Panics** fail the one run, call or instance. Do not build with `panic = "abort"`: such a library is
 //!   refused.
+//! - **Tests.** With the feature `testing`, under `[dev-dependencies]`, the module `testing` drives an agent, a
+//!   toolset or a mapper in a unit test.
 //! - **Versions.** The library has a C interface ([`abi`]); compiler, allocator and the version of any crate may
 //!   differ from the host's.
 //!
@@ -179,6 +181,8 @@ mod instance;
 mod mapper;
 mod run_context;
 mod secret;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tool;
 pub mod wire;
 

@@ -4,7 +4,11 @@
 
 mod chat;
 mod cli;
+mod guide;
 mod killed;
+mod nested;
+mod plugin_new;
+mod plugin_test;
 mod process;
 mod reload;
 mod signals;

@@ -5,9 +5,11 @@
 
 mod chat;
 mod check;
+mod new;
 mod otlp;
 mod output;
 mod plugin;
+mod plugin_test;
 mod plugin_worker;
 mod schema;
 mod serve;
@@ -46,7 +48,7 @@ enum Command {
     Check(ConfigArgs),
     /// Talk to an agent of a running host.
     Chat(chat::ChatArgs),
-    /// Look at plugins.
+    /// Make plugins, look at them, and test them.
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Print a published schema.

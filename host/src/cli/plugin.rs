@@ -6,11 +6,21 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::worker::{self, Loaded};
-use super::{ConfigArgs, output};
+use super::{ConfigArgs, new, output, plugin_test};
 use crate::plugin::Inspection;
+use crate::project;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Make a new plugin: a project that builds, tests itself and is served, without an edit.
+    New(new::NewArgs),
+    /// Print the C header, for a plugin that is not in Rust.
+    Header,
+    /// Test whether a library keeps the rules, in whatever language it is written.
+    Test(plugin_test::TestArgs),
+    /// Run one check of a test, for the test.
+    #[command(hide = true)]
+    CheckOne(plugin_test::CheckArgs),
     /// List the configured plugins and what became of them.
     List(ConfigArgs),
     /// Show what a library says of itself, without making an instance of anything.
@@ -29,6 +39,10 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     let text = match command {
+        Command::New(args) => new::run(&args)?,
+        Command::Test(args) => return plugin_test::run(&args),
+        Command::CheckOne(args) => return plugin_test::check(&args),
+        Command::Header => project::HEADER.to_owned(),
         Command::List(args) => list(&args)?,
         Command::Inspect {
             library,

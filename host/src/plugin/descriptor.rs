@@ -41,12 +41,7 @@ impl LoadedComponent {
 
     /// Its kind, if this host knows it.
     pub(crate) fn kind(&self) -> Option<ComponentKind> {
-        match self.kind_number() {
-            types::COMPONENT_AGENT => Some(ComponentKind::Agent),
-            types::COMPONENT_TOOLSET => Some(ComponentKind::Toolset),
-            types::COMPONENT_MAPPER => Some(ComponentKind::Mapper),
-            _ => None,
-        }
+        kind_of(self.kind_number())
     }
 
     /// What it says of itself. Blocks, for it may run the library's own code.
@@ -55,6 +50,16 @@ impl LoadedComponent {
             Self::Here(component) => component.describe().map_err(|error| error.to_string()),
             Self::InWorker(component) => component.description.clone(),
         }
+    }
+}
+
+/// The kind that crosses as `number`, if this host knows it.
+pub(crate) fn kind_of(number: u32) -> Option<ComponentKind> {
+    match number {
+        types::COMPONENT_AGENT => Some(ComponentKind::Agent),
+        types::COMPONENT_TOOLSET => Some(ComponentKind::Toolset),
+        types::COMPONENT_MAPPER => Some(ComponentKind::Mapper),
+        _ => None,
     }
 }
 

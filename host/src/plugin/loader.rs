@@ -11,6 +11,7 @@ use plugin_api::abi::import::{
     DescriptorError, HostLibrary, InitError, PluginDescriptor, read_descriptor,
 };
 use plugin_api::abi::types::RhEntry;
+use plugin_api::wire::ComponentDescription;
 use tracing::level_filters::LevelFilter;
 
 use super::component::{ComponentKind, Use};
@@ -186,20 +187,27 @@ pub(crate) enum PanicAbort {
     Fine,
 }
 
-/// Connects the library `file`, which was opened in this process, to `host`.
-pub(crate) fn connect(
+/// What an open library says of itself.
+pub(crate) struct ReadLibrary {
+    pub(crate) descriptor: PluginDescriptor,
+    /// Whether its entry function answers the same every time.
+    pub(crate) constant: bool,
+}
+
+/// Reads the descriptor of the library `file`, which was opened in this process.
+pub(crate) fn read(
     file: &Path,
     entry: RhEntry,
-    host: Arc<dyn HostLibrary>,
-    level: Option<tracing::Level>,
     panic_abort: PanicAbort,
-) -> Result<PluginDescriptor, LoadError> {
+) -> Result<ReadLibrary, LoadError> {
     // SAFETY: It is the function of the symbol that states its type and major, of a library that is never
     // unloaded. It takes nothing and may be called from any thread.
-    let descriptor = unsafe { entry() };
+    let pointer = unsafe { entry() };
+    // SAFETY: As above.
+    let again = unsafe { entry() };
     // SAFETY: The pointer comes from the entry function just called, and the library stays mapped for ever.
     let descriptor =
-        unsafe { read_descriptor(descriptor) }.map_err(|source| LoadError::Descriptor {
+        unsafe { read_descriptor(pointer) }.map_err(|source| LoadError::Descriptor {
             file: file.to_owned(),
             source,
         })?;
@@ -208,6 +216,21 @@ pub(crate) fn connect(
             file: file.to_owned(),
         });
     }
+    Ok(ReadLibrary {
+        descriptor,
+        constant: std::ptr::eq(pointer, again),
+    })
+}
+
+/// Connects the library `file`, which was opened in this process, to `host`.
+pub(crate) fn connect(
+    file: &Path,
+    entry: RhEntry,
+    host: Arc<dyn HostLibrary>,
+    level: Option<tracing::Level>,
+    panic_abort: PanicAbort,
+) -> Result<PluginDescriptor, LoadError> {
+    let ReadLibrary { descriptor, .. } = read(file, entry, panic_abort)?;
     let connected = descriptor.init(host).map_err(|source| LoadError::Init {
         file: file.to_owned(),
         source,
@@ -294,28 +317,7 @@ impl OpenedCopy {
                  library a second time, without `isolation`, for its mappers",
             )]);
         }
-        let broken = |problem: String| vec![wanted.component_fault(problem, "")];
-        let description = component
-            .describe()
-            .map_err(|error| broken(format!("cannot be used: {error}")))?;
-        let schema = Schema::compile(&description.config_schema).map_err(|error| {
-            broken(format!(
-                "cannot be used: the schema of its configuration is {error}"
-            ))
-        })?;
-        let faults = |found: Vec<Breach>| {
-            found
-                .iter()
-                .map(|breach| breach.fault(&wanted.config))
-                .collect::<Vec<_>>()
-        };
-        let config = secrets::resolve(&wanted.config, schema.source()).map_err(faults)?;
-        let found = schema.breaches(&config);
-        if found.is_empty() {
-            Ok(config.to_string())
-        } else {
-            Err(faults(found))
-        }
+        check_use(component.describe(), wanted)
     }
 
     fn no_component(&self, plugin: &str, wanted: &Use) -> Fault {
@@ -357,5 +359,37 @@ impl OpenedCopy {
             format!("plugin `{plugin}` has no {kind} `{name}`{but}"),
             has,
         )
+    }
+}
+
+/// Checks that the configuration of a use fits its component; answers it as JSON, with the secrets in it. Blocks,
+/// for it runs the library's own code and reads files with secrets.
+///
+/// # Errors
+///
+/// Every fault.
+pub(crate) fn check_use(
+    described: Result<ComponentDescription, String>,
+    wanted: &Use,
+) -> Result<String, Vec<Fault>> {
+    let broken = |problem: String| vec![wanted.component_fault(problem, "")];
+    let description = described.map_err(|error| broken(format!("cannot be used: {error}")))?;
+    let schema = Schema::compile(&description.config_schema).map_err(|error| {
+        broken(format!(
+            "cannot be used: the schema of its configuration is {error}"
+        ))
+    })?;
+    let faults = |found: Vec<Breach>| {
+        found
+            .iter()
+            .map(|breach| breach.fault(&wanted.config))
+            .collect::<Vec<_>>()
+    };
+    let config = secrets::resolve(&wanted.config, schema.source()).map_err(faults)?;
+    let found = schema.breaches(&config);
+    if found.is_empty() {
+        Ok(config.to_string())
+    } else {
+        Err(faults(found))
     }
 }

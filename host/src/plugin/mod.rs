@@ -14,7 +14,7 @@
 //! - [`Agent`] starts runs ([`RunHandle`]), `tools` calls tools (`listing`, `patterns`), `chain` maps events, and `clock`
 //!   sees when that takes too long;
 //! - `library_host`: what a library may ask of the host, by its scopes (`scopes`, `latest`); `logs`: its log lines;
-//! - [`inspect`]: a look at a library that makes no instance.
+//! - [`inspect`]: a look at a library that makes no instance; `probe`: one that is opened to be examined.
 
 mod agent;
 mod assemble;
@@ -44,6 +44,7 @@ mod logs;
 mod maker;
 mod patterns;
 mod plan;
+mod probe;
 mod run_handle;
 mod schema;
 mod scopes;
@@ -71,7 +72,9 @@ pub use lifecycle::INSTANCE_DEADLINE;
 pub use load::{CatalogError, load, reload};
 pub use loader::{ComponentInfo, LoadError};
 pub use plugin_api::abi::import::{Answer, EventRef, FailureKind, ServiceFailure, Sink};
+pub(crate) use probe::{Configured, Probe, Probed, configuration};
 pub use run_handle::{RunEnd, RunHandle};
+pub(crate) use schema::Schema;
 pub use search::{SearchError, SearchPath};
 pub use slot::{COPIES_OPENED, WorkerStatus};
 pub use staging::{StageError, StagingError};

@@ -178,6 +178,13 @@ pub(super) fn read<'a>(
     }))
 }
 
+/// What is wrong with an event that a plugin emits, if anything; JSON may be nested `depth` deep.
+pub(crate) fn fault(event: EventRef<'_>, depth: usize) -> Option<String> {
+    read(event, None, depth)
+        .err()
+        .map(|fault| fault.to_string())
+}
+
 fn form<'a, T: Deserialize<'a> + Default>(event: &EventRef<'a>) -> Result<T, EventFault> {
     if event.json.is_empty() {
         return Ok(T::default());

@@ -55,6 +55,7 @@ pub use budget::LogBudget;
 pub use cursor::{Attachment, Cursor, Progress, ReadCounts, Resumed, Trimmed};
 pub use handle::SessionHandle;
 pub use inbox::{Submission, Submitted};
+pub(crate) use incoming::fault as event_fault;
 pub use registry::{RunHostParts, RunRegistry, StartError};
 pub use replay::Replay;
 pub use resume::Greeting;

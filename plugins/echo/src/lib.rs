@@ -108,6 +108,7 @@ fn pieces(mut text: &str, max: usize) -> impl Iterator<Item = &str> {
 mod tests {
     use plugin_api::schemars;
     use plugin_api::serde_json::{self, json};
+    use plugin_api::testing::{Message, TestAgent, block_on};
 
     use super::*;
 
@@ -133,5 +134,26 @@ mod tests {
         let schema = schemars::schema_for!(EchoConfig).to_value();
         assert_eq!(schema["properties"]["delay_ms"]["maximum"], MAX_DELAY_MS);
         assert_eq!(schema["additionalProperties"], false);
+    }
+
+    #[test]
+    fn words_come_one_by_one_until_the_run_is_stopped() {
+        block_on(async {
+            let agent = TestAgent::<Echo>::create(json!({ "delay_ms": 60_000 }))
+                .await
+                .unwrap();
+            let ended = agent.run(Message::new("hello  big world")).await;
+            assert_eq!(ended.text(), "hello big world ");
+            assert_eq!(ended.outcome().content(), "hello  big world");
+            assert_eq!(ended.outcome().as_wire().token_count, 3);
+            // Between the words, and not before the first.
+            assert_eq!(ended.elapsed(), Duration::from_secs(120));
+
+            let stopped = agent
+                .run(Message::new("hello big world").stop_after_events(2))
+                .await;
+            assert!(stopped.outcome().is_stopped());
+            assert_eq!(stopped.outcome().content(), "hello big ");
+        });
     }
 }

@@ -93,6 +93,7 @@ fn map(masker: &Masker, mut event: Event) -> Mapped {
 #[cfg(test)]
 mod tests {
     use plugin_api::serde_json::{self, Value, json};
+    use plugin_api::testing::TestMapper;
 
     use super::*;
 
@@ -161,5 +162,17 @@ mod tests {
             mapper(json!({"patterns": []})).unwrap_err(),
             "configuration: `patterns` is empty; without it nothing would be masked"
         );
+    }
+
+    #[test]
+    fn what_an_agent_says_passes_untouched() {
+        let mapper = TestMapper::<Redact>::create(json!({ "patterns": ["sk-[a-z0-9]+"] })).unwrap();
+        let said = Event::stream_delta("sk-1");
+        let shown = |result| Event::from(Event::tool_call("call", "tool").result(result));
+        let mapped = mapper
+            .open()
+            .map_all([said.clone(), shown("sk-2")])
+            .unwrap();
+        assert_eq!(mapped, [said, shown("[redacted]")]);
     }
 }

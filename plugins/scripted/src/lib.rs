@@ -61,3 +61,70 @@ impl AgentBackend for Scripted {
         Ok(end.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use plugin_api::serde_json::{Value, json};
+    use plugin_api::testing::{Ended, Message, TestAgent, block_on};
+    use plugin_api::{RunError, SubagentOutcome, ToolOutput};
+
+    use super::*;
+
+    async fn play(steps: Value, with: impl FnOnce(Message) -> Message) -> Ended {
+        let agent = TestAgent::<Scripted>::create(json!({})).await.unwrap();
+        agent
+            .run(with(Message::new(format!("{PREFIX}{steps}"))))
+            .await
+    }
+
+    #[test]
+    fn a_script_is_played_against_the_hosts_services() {
+        block_on(async {
+            let steps = json!([
+                { "tool": ["calculator", { "expression": "6 * 7" }] },
+                { "subagent": ["echo", "hello"] },
+                { "echo": "images" },
+                { "sleep": 3600 },
+            ]);
+            let ended = play(steps, |message| {
+                message
+                    .tool("calculator", |_| ToolOutput::text("42"))
+                    .subagent("echo", |asked| SubagentOutcome::finished(asked))
+                    .image("image/png", *b"bytes")
+                    .time_limit(Duration::from_secs(4000))
+            });
+            let ended = ended.await;
+            assert_eq!(ended.outcome().content(), r#"["Ynl0ZXM="]"#);
+            assert_eq!(ended.tool_calls()[0].args, json!({ "expression": "6 * 7" }));
+            assert_eq!(ended.elapsed(), Duration::from_secs(3600));
+        });
+    }
+
+    #[test]
+    fn what_the_host_refuses_fails_the_run_with_its_place() {
+        block_on(async {
+            let ended = play(json!([{ "emit": { "kind": "stream_start" } }]), |message| {
+                message
+            })
+            .await;
+            let RunError::Agent(text) = ended.failure() else {
+                panic!("{:?}", ended.failure())
+            };
+            let told =
+                "script, step 1 (`emit` of `stream_start`): the host refused the event as invalid";
+            assert_eq!(text, told);
+        });
+    }
+
+    #[test]
+    fn a_stop_ends_a_wait() {
+        block_on(async {
+            let steps = json!([{ "echo": "user" }, { "wait_stop": 60 }]);
+            let ended = play(steps, |message| message.stop_after(Duration::from_secs(5))).await;
+            assert!(ended.outcome().is_stopped());
+            assert_eq!(ended.elapsed(), Duration::from_secs(5));
+        });
+    }
+}

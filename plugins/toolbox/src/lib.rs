@@ -120,6 +120,7 @@ impl Toolbox {
 #[cfg(test)]
 mod tests {
     use plugin_api::serde_json::{self, json};
+    use plugin_api::testing::{TestTools, block_on_real_time};
 
     use super::*;
 
@@ -140,5 +141,28 @@ mod tests {
             problem(json!({"calculator_timeout_ms": 0}))
                 .contains("`calculator_timeout_ms` must be from 1 to 60000")
         );
+    }
+
+    #[test]
+    fn every_tool_that_is_listed_is_called() {
+        block_on_real_time(async {
+            let tools = TestTools::<Toolbox>::create(json!({})).await.unwrap();
+            let listed = tools.list().await;
+            let names: Vec<_> = listed.iter().map(|tool| tool.name.as_str()).collect();
+            assert_eq!(names, ["calculator", "date_time", "uuid", "text_stats"]);
+            let called = tools
+                .call("calculator", json!({ "expression": "6 * 7" }))
+                .await;
+            assert_eq!(called.output().text, "42");
+            for name in names {
+                let called = tools.call(name, json!({ "no such argument": 1 })).await;
+                assert!(
+                    called.failure().starts_with("invalid arguments: "),
+                    "{name}: {called}"
+                );
+            }
+            let called = tools.call("abacus", json!({})).await;
+            assert_eq!(called.failure(), "there is no tool `abacus`");
+        });
     }
 }

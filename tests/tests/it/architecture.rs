@@ -95,6 +95,23 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
+        path: "host/src/project",
+        forbidden: &["crate::", "axum::"],
+    },
+    Room {
+        path: "host/src/conformance",
+        forbidden: &[
+            "crate::cli",
+            "crate::server",
+            "crate::connection",
+            "crate::client",
+            "crate::guard",
+            "crate::session",
+            "axum::",
+            "tokio::",
+        ],
+    },
+    Room {
         path: "host/src/connection",
         forbidden: &[
             "crate::cli",

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::drive::{self, Bound, Ending};
 use super::instances::{self, Name};
-use super::{lifecycle, scope};
+use super::lifecycle;
+use super::scope::{self, Scope};
 use crate::abi::guard::catch;
 use crate::abi::types::{FAILED_AGENT, RhAgent, RhStr};
 use crate::wire::RunParams;
@@ -60,10 +61,7 @@ unsafe extern "C" fn run<A: AgentBackend>(instance: *mut c_void, scope: u64, par
         let agent = instances::get::<A>(Name::from_ptr(instance));
         // SAFETY: the host lends the string for this call.
         let params = unsafe { lifecycle::json::<RunParams>(params, "the run's parameters") };
-        let grace = match &params {
-            Ok(params) if params.grace_ms > 0 => Duration::from_millis(params.grace_ms),
-            _ => GRACE,
-        };
+        let grace = params.as_ref().map_or(GRACE, grace);
         drive::run(
             scope,
             Bound::AfterStop(grace, Ending::stopped),
@@ -75,25 +73,53 @@ unsafe extern "C" fn run<A: AgentBackend>(instance: *mut c_void, scope: u64, par
                 let Some(agent) = agent else {
                     return Ending::internal("there is no such instance");
                 };
-                let request = RunRequest::new(params, &scope);
-                match agent
-                    .run(request, RunContext::new(Arc::clone(&scope)))
-                    .await
-                {
-                    Ok(outcome) => match Ending::finished(&outcome.data) {
-                        Ending::Finished(json) if outcome.stopped => Ending::Stopped(json),
-                        ending => ending,
-                    },
-                    // What `?` made of a request that the host cancelled for a reason of its own.
-                    Err(RunError::Stopped) if !scope.is_stopped() => {
-                        let text = "the run ended as stopped, but was not: a service was cancelled";
-                        Ending::Failed(FAILED_AGENT, text.to_owned())
-                    }
-                    Err(error) => error.into(),
-                }
+                answer(&*agent, params, scope).await
             },
         );
     });
+}
+
+/// Has the agent answer a message.
+async fn answer<A: AgentBackend>(agent: &A, params: RunParams, scope: Arc<Scope>) -> Ending {
+    let request = RunRequest::new(params, &scope);
+    match agent
+        .run(request, RunContext::new(Arc::clone(&scope)))
+        .await
+    {
+        Ok(outcome) => match Ending::finished(&outcome.data) {
+            Ending::Finished(json) if outcome.stopped => Ending::Stopped(json),
+            ending => ending,
+        },
+        // What `?` made of a request that the host cancelled for a reason of its own.
+        Err(RunError::Stopped) if !scope.is_stopped() => {
+            let text = "the run ended as stopped, but was not: a service was cancelled";
+            Ending::Failed(FAILED_AGENT, text.to_owned())
+        }
+        Err(error) => error.into(),
+    }
+}
+
+/// The time to end after a stop.
+fn grace(params: &RunParams) -> Duration {
+    match params.grace_ms {
+        0 => GRACE,
+        millis => Duration::from_millis(millis),
+    }
+}
+
+/// A run of an agent that no library exports, for a `host` of the caller's own. The run ends with the
+/// completion of `scope`, and so does the future.
+#[cfg(feature = "testing")]
+pub(super) fn run_on<A: AgentBackend>(
+    host: &'static super::host::Host,
+    scope: u64,
+    agent: Arc<A>,
+    params: RunParams,
+) -> impl Future<Output = ()> + Send {
+    let bound = Bound::AfterStop(grace(&params), Ending::stopped);
+    drive::run_on(host, scope, bound, |scope| async move {
+        answer(&*agent, params, scope).await
+    })
 }
 
 unsafe extern "C" fn stop(_instance: *mut c_void, scope: u64) {

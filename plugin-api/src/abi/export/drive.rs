@@ -93,27 +93,34 @@ pub(super) fn start<W, C>(
     work: impl FnOnce(Arc<Scope>) -> W + Send + 'static,
     completed: impl FnOnce(i32, Option<Name>) -> C + Send + 'static,
 ) where
-    W: Future<Output = Ending> + Send,
-    C: Future<Output = ()> + Send,
+    W: Future<Output = Ending> + Send + 'static,
+    C: Future<Output = ()> + Send + 'static,
 {
     // Before `init` there is nobody to complete anything to.
     let Some(host) = host() else { return };
-    let completer = Completer {
-        host,
-        scope: id,
-        due: true,
-    };
-    let runtime = match runtime::begin() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            completer.complete(Ending::internal(error));
-            return;
-        }
-    };
-    let scope = Scope::new(id, host);
+    let completer = Completer::new(host, id);
+    match runtime::begin() {
+        // Nobody awaits the task: it tells the host itself that it has ended, once, whatever happens.
+        Ok(runtime) => drop(runtime.spawn(task(completer, bound, work, completed))),
+        Err(error) => drop(completer.complete(Ending::internal(error))),
+    }
+}
+
+/// What [`start`] spawns. Its scope can be stopped and resumed from the moment this returns.
+fn task<W, C>(
+    completer: Completer,
+    bound: Bound,
+    work: impl FnOnce(Arc<Scope>) -> W + Send + 'static,
+    completed: impl FnOnce(i32, Option<Name>) -> C + Send + 'static,
+) -> impl Future<Output = ()> + Send
+where
+    W: Future<Output = Ending> + Send + 'static,
+    C: Future<Output = ()> + Send + 'static,
+{
+    let id = completer.scope;
+    let scope = Scope::new(id, completer.host);
     let live = matches!(bound, Bound::AfterStop(..)).then(|| Live::new(Arc::clone(&scope)));
-    // Nobody awaits the task: it tells the host itself that it has ended, once, whatever happens.
-    runtime.spawn(logging::in_scope(id, async move {
+    logging::in_scope(id, async move {
         let driven = async {
             // Dropped after the author's future and before the host hears of the end.
             let _live = live;
@@ -127,13 +134,27 @@ pub(super) fn start<W, C>(
         let answer = completer.complete(ending);
         // A panic in what is done afterwards (a refused instance's shutdown) concerns nobody any more.
         let _ = catch_future(async { completed(answer, created).await }).await;
-    }));
+    })
+}
+
+/// As [`run`], for a `host` of the caller's own, and awaited by the caller.
+#[cfg(feature = "testing")]
+pub(super) fn run_on<W>(
+    host: &'static Host,
+    id: u64,
+    bound: Bound,
+    work: impl FnOnce(Arc<Scope>) -> W + Send + 'static,
+) -> impl Future<Output = ()> + Send
+where
+    W: Future<Output = Ending> + Send + 'static,
+{
+    task(Completer::new(host, id), bound, work, |_, _| async {})
 }
 
 /// As [`start`], for what needs nothing done afterwards.
 pub(super) fn run<W>(id: u64, bound: Bound, work: impl FnOnce(Arc<Scope>) -> W + Send + 'static)
 where
-    W: Future<Output = Ending> + Send,
+    W: Future<Output = Ending> + Send + 'static,
 {
     start(id, bound, work, |_, _| async {});
 }
@@ -179,6 +200,14 @@ struct Completer {
 }
 
 impl Completer {
+    fn new(host: &'static Host, scope: u64) -> Self {
+        Self {
+            host,
+            scope,
+            due: true,
+        }
+    }
+
     fn complete(mut self, ending: Ending) -> i32 {
         self.due = false;
         self.send(&ending)

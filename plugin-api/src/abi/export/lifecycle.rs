@@ -34,9 +34,9 @@ pub(super) unsafe fn create<T, C, M, D>(
     discard: impl FnOnce(Arc<T>) -> D + Send + 'static,
 ) where
     T: Any + Send + Sync,
-    C: DeserializeOwned,
-    M: Future<Output = Result<T, CreateError>> + Send,
-    D: Future<Output = ()> + Send,
+    C: DeserializeOwned + 'static,
+    M: Future<Output = Result<T, CreateError>> + Send + 'static,
+    D: Future<Output = ()> + Send + 'static,
 {
     // SAFETY: passed on to the caller.
     let config = unsafe { owned(config, "the configuration") };
@@ -83,7 +83,7 @@ pub(super) fn shutdown<T, D>(
     end: impl FnOnce(Arc<T>) -> D + Send + 'static,
 ) where
     T: Any + Send + Sync,
-    D: Future<Output = ()> + Send,
+    D: Future<Output = ()> + Send + 'static,
 {
     // Begun before it is taken from the table, so that what it has on the runtime lives until it has ended.
     let _work = runtime::begin();
@@ -146,7 +146,7 @@ pub(super) unsafe fn json<T: DeserializeOwned + Default>(
 }
 
 /// Reads the configuration into the author's type; a fault names the key's path, never a value.
-fn read_config<C: DeserializeOwned>(json: &str) -> Result<C, String> {
+pub(super) fn read_config<C: DeserializeOwned>(json: &str) -> Result<C, String> {
     let json = if json.is_empty() { "{}" } else { json };
     let mut reader = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {

@@ -7,12 +7,15 @@
 //! - `runtime`: the library's own threads; `drive`: the author's futures on them, ending in exactly one `complete`;
 //! - `instances`: the table by which instances are named across the boundary;
 //! - `agent`, `toolset`, `mapper`: the functions of each kind of component;
-//! - `logging`: the author's `tracing` events.
+//! - `logging`: the author's `tracing` events;
+//! - `in_memory` (feature `testing`): the author's types without a library around them.
 
 mod agent;
 pub mod component;
 mod drive;
 mod host;
+#[cfg(feature = "testing")]
+pub(crate) mod in_memory;
 mod instances;
 mod lifecycle;
 mod logging;

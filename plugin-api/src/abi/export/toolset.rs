@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::drive::{self, Bound, Ending};
 use super::instances::{self, Name};
-use super::{lifecycle, scope};
+use super::lifecycle;
+use super::scope::{self, Scope};
 use crate::abi::guard::catch;
 use crate::abi::types::{FAILED_AGENT, RhStr, RhToolset};
 use crate::wire::{ToolCallParams, ToolList};
@@ -100,16 +101,39 @@ unsafe extern "C" fn call<T: Toolset>(
                 let Some(toolset) = toolset else {
                     return Ending::internal("there is no such instance");
                 };
-                match toolset
-                    .call(ToolCall { name, args }, ToolContext::new(params, scope))
-                    .await
-                {
-                    Ok(output) => Ending::finished(&output),
-                    Err(error) => Ending::Failed(FAILED_AGENT, error.to_string()),
-                }
+                answer(&*toolset, ToolCall { name, args }, params, scope).await
             },
         );
     });
+}
+
+/// Has the toolset answer a call.
+async fn answer<T: Toolset>(
+    toolset: &T,
+    call: ToolCall,
+    params: ToolCallParams,
+    scope: Arc<Scope>,
+) -> Ending {
+    match toolset.call(call, ToolContext::new(params, scope)).await {
+        Ok(output) => Ending::finished(&output),
+        Err(error) => Ending::Failed(FAILED_AGENT, error.to_string()),
+    }
+}
+
+/// A call of a toolset that no library exports, for a `host` of the caller's own. The call ends with the
+/// completion of `scope`, and so does the future.
+#[cfg(feature = "testing")]
+pub(super) fn call_on<T: Toolset>(
+    host: &'static super::host::Host,
+    scope: u64,
+    toolset: Arc<T>,
+    call: ToolCall,
+    params: ToolCallParams,
+) -> impl Future<Output = ()> + Send {
+    let bound = Bound::AfterStop(CANCEL_GRACE, cancelled);
+    drive::run_on(host, scope, bound, |scope| async move {
+        answer(&*toolset, call, params, scope).await
+    })
 }
 
 fn cancelled() -> Ending {

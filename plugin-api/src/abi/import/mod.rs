@@ -63,6 +63,12 @@ pub trait HostLibrary: Send + Sync + 'static {
     fn log(&self, line: LogLine<'_>);
 }
 
+/// The C functions by which a library calls `host`, for ever.
+#[cfg(feature = "testing")]
+pub(crate) fn table(host: Arc<dyn HostLibrary>) -> &'static types::RhHost {
+    callbacks::table(host)
+}
+
 /// What the host answers to a library.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
