@@ -74,6 +74,15 @@ impl Rest {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// `PATCH` with a JSON body.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
     /// `DELETE`.
     ///
     /// # Panics

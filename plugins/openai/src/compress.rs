@@ -43,13 +43,15 @@ impl Summary {
     /// The session's; none if there is none.
     pub(crate) async fn load(ctx: &RunContext) -> Result<Self, RunError> {
         let value = ctx.state_get(KEY).await?.value;
-        Ok(match (value["text"].as_str(), value["through_turn"].as_u64()) {
-            (Some(text), Some(through_turn)) => Self {
-                text: Some(text.to_owned()),
-                through_turn,
+        Ok(
+            match (value["text"].as_str(), value["through_turn"].as_u64()) {
+                (Some(text), Some(through_turn)) => Self {
+                    text: Some(text.to_owned()),
+                    through_turn,
+                },
+                _ => Self::default(),
             },
-            _ => Self::default(),
-        })
+        )
     }
 }
 
@@ -99,7 +101,9 @@ impl Turn<'_> {
         let mut summary = self.conversation.summary.clone();
         for piece in pieces(&self.conversation.messages()[..old], most) {
             let text = match &summary {
-                Some(summary) => format!("# Summary so far\n\n{summary}\n\n# What followed\n\n{piece}"),
+                Some(summary) => {
+                    format!("# Summary so far\n\n{summary}\n\n# What followed\n\n{piece}")
+                }
                 None => piece,
             };
             let messages = [Message::user(text)];
@@ -188,7 +192,10 @@ mod tests {
             text: "x".repeat(RESULT_BYTES + 1),
             images: Vec::new(),
         };
-        let text = pieces(&[Message::user("hello"), Message::Assistant(said), result], 100_000);
+        let text = pieces(
+            &[Message::user("hello"), Message::Assistant(said), result],
+            100_000,
+        );
         assert_eq!(
             text,
             [format!(
@@ -200,7 +207,10 @@ mod tests {
 
     #[test]
     fn long_conversations_come_in_pieces() {
-        let messages = [Message::user("a".repeat(30)), Message::user("b".repeat(130))];
+        let messages = [
+            Message::user("a".repeat(30)),
+            Message::user("b".repeat(130)),
+        ];
         let pieces = pieces(&messages, 50);
         assert!(pieces.iter().all(|piece| piece.len() <= 50), "{pieces:?}");
         let all: String = messages.iter().map(readable).collect();

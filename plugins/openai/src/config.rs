@@ -9,6 +9,8 @@ use plugin_api::serde::Deserialize;
 use plugin_api::serde_json::{Map, Value};
 use plugin_api::{CreateError, Secret};
 
+use crate::profiles::{self, Profiles};
+
 /// Keys of a request that the agent itself writes.
 const RESERVED: &[&str] = &[
     "input",
@@ -64,6 +66,14 @@ pub struct Config {
     #[serde(default = "max_history_turns")]
     #[schemars(range(max = 100_000))]
     pub(crate) max_history_turns: u32,
+    /// Roles that the model and the user can change between, by their ids.
+    #[serde(default)]
+    pub(crate) profiles: Profiles,
+    /// The profile that is in force as long as nobody has chosen another.
+    pub(crate) profile: Option<String>,
+    /// Whether the model can remember things for the user, across sessions.
+    #[serde(default)]
+    pub(crate) memory: bool,
     /// Whether a plan is made and shown first, and then carried out.
     #[serde(default)]
     pub(crate) planning: bool,
@@ -167,7 +177,7 @@ impl Config {
                 "parameters.{key}: the agent writes this key of a request itself"
             )));
         }
-        Ok(())
+        profiles::check(&self.profiles, self.profile.as_deref())
     }
 
     pub(crate) fn silence(&self) -> Duration {
@@ -212,9 +222,10 @@ mod tests {
 
     #[test]
     fn keys_of_the_agents_own_are_refused() {
-        let refused = config(r#"{"model": "m", "parameters": {"temperature": 0, "stream": false}}"#)
-            .check()
-            .unwrap_err();
+        let refused =
+            config(r#"{"model": "m", "parameters": {"temperature": 0, "stream": false}}"#)
+                .check()
+                .unwrap_err();
         assert_eq!(
             refused.to_string(),
             "configuration: parameters.stream: the agent writes this key of a request itself"

@@ -8,6 +8,8 @@ use crate::history::Past;
 pub(crate) struct Conversation {
     /// What the operator tells the model.
     pub(crate) system_prompt: String,
+    /// What the profile in force tells it besides.
+    pub(crate) profile_prompt: String,
     /// What became of the turns that are no longer there.
     pub(crate) summary: Option<String>,
     /// What the run carries out.
@@ -52,8 +54,10 @@ impl Conversation {
     /// All that the model is told besides the messages.
     pub(crate) fn system(&self) -> String {
         let mut parts = Vec::new();
-        if !self.system_prompt.is_empty() {
-            parts.push(self.system_prompt.clone());
+        for prompt in [&self.system_prompt, &self.profile_prompt] {
+            if !prompt.is_empty() {
+                parts.push(prompt.clone());
+            }
         }
         if let Some(summary) = &self.summary {
             parts.push(format!(
@@ -71,9 +75,9 @@ impl Conversation {
 
     /// About how many tokens all of it takes.
     pub(crate) fn estimate(&self, tools: &[ToolDefinition]) -> u64 {
-        let tools = tools.iter().map(|tool| {
-            tool.name.len() + tool.description.len() + tool.schema.to_string().len()
-        });
+        let tools = tools
+            .iter()
+            .map(|tool| tool.name.len() + tool.description.len() + tool.schema.to_string().len());
         let bytes = self.system().len() + tools.sum::<usize>();
         let messages: u64 = self.messages.iter().map(Message::estimate).sum();
         bytes as u64 / BYTES_PER_TOKEN + messages

@@ -60,7 +60,8 @@ fn user_text(turn: &HistoryTurn) -> String {
     };
     let images = turn.images.len();
     let s = if images == 1 { "" } else { "s" };
-    let mut text = format!("{text}\n\n[{images} image{s} came with this message; not shown again.]");
+    let mut text =
+        format!("{text}\n\n[{images} image{s} came with this message; not shown again.]");
     for file in &turn.files {
         text += &format!("\n[Uploaded file: {} → {}]", file.name, file.path);
     }
@@ -97,7 +98,8 @@ impl Builder {
                 if !said.calls.is_empty() {
                     self.flush(&mut said, &mut results);
                 }
-                said.text.push_str(event["delta"].as_str().unwrap_or_default());
+                said.text
+                    .push_str(event["delta"].as_str().unwrap_or_default());
             } else if is_call(event) {
                 self.calls += 1;
                 let call = Call {
@@ -202,7 +204,10 @@ mod tests {
             turn(2, "assistant", "Let me see.Done.", &events),
         ];
         let past = messages(turns.iter());
-        assert_eq!(past.iter().map(|past| past.turn).collect::<Vec<_>>(), [1, 2, 2, 2, 2]);
+        assert_eq!(
+            past.iter().map(|past| past.turn).collect::<Vec<_>>(),
+            [1, 2, 2, 2, 2]
+        );
         let messages: Vec<_> = past.into_iter().map(|past| past.message).collect();
         let expected = [
             Message::user("hello"),
@@ -222,7 +227,10 @@ mod tests {
         let mut stopped = turn(2, "assistant", "", &[]);
         stopped.status = "stopped".to_owned();
         let past = messages([stopped].iter());
-        assert_eq!(past[0].message, said("[Stopped by the user before there was an answer.]", &[]));
+        assert_eq!(
+            past[0].message,
+            said("[Stopped by the user before there was an answer.]", &[])
+        );
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! is compressed before it is full. `docs/openai.md` is for operators.
 //!
 //! In reading order: `config` is what can be set; `turn` is the loop of one run; `ask` asks the model once, through
-//! `http` and, when that fails, `retry`, and lets `voice` show what comes; `api` has the two forms in which the
-//! question and the answer travel; `offer` and `tools` are what the model can call; `history` and `compress` are
+//! `http` (`address`: where) and, when that fails, `retry`, and lets `voice` show what comes; `api` has the two forms in which the
+//! question and the answer travel; `offer` and `tools` are what the model can call, `own` those of them that the
+//! agent has within itself, `profiles` which of them it has and when; `history` and `compress` are
 //! what it knows of the turns before, `plan` what it does first.
 
 #![warn(missing_docs)]
 
+mod address;
 mod api;
 mod ask;
 mod compress;
@@ -16,7 +18,9 @@ mod conversation;
 mod history;
 mod http;
 mod offer;
+mod own;
 mod plan;
+mod profiles;
 mod retry;
 mod tools;
 mod turn;

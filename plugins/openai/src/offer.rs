@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use plugin_api::ToolSpec;
 use plugin_api::serde_json::{Value, json};
-use plugin_api::{SubagentInfo, ToolSpec};
 
 use crate::api::ToolDefinition;
+use crate::own::Own;
 
 /// The longest name of a tool that the API takes.
 const NAME_CHARS: usize = 64;
@@ -15,8 +16,8 @@ const NAME_CHARS: usize = 64;
 pub(crate) enum Target {
     /// A tool of the host's, by its name there.
     Host(String),
-    /// A configured agent.
-    Subagent(String),
+    /// The agent itself.
+    Own(Own),
 }
 
 /// What is offered, and who is behind each name.
@@ -27,9 +28,10 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    pub(crate) fn new(tools: &[ToolSpec], subagents: &[SubagentInfo]) -> Self {
+    /// The host's tools, of these those that `allows` lets through.
+    pub(crate) fn new(tools: &[ToolSpec], allows: impl Fn(&str) -> bool) -> Self {
         let mut offer = Self::default();
-        for tool in tools {
+        for tool in tools.iter().filter(|tool| allows(&tool.name)) {
             offer.add(
                 &tool.name,
                 tool.description.clone(),
@@ -37,24 +39,12 @@ impl Offer {
                 Target::Host(tool.name.clone()),
             );
         }
-        for agent in subagents {
-            let summary = agent.summary.trim();
-            offer.add(
-                &format!("ask_{}", agent.name),
-                format!("Gives a task to the agent `{}` and returns its answer. {summary}", agent.name),
-                json!({
-                    "type": "object",
-                    "properties": {"task": {
-                        "type": "string",
-                        "description": "All that the agent needs to know: it does not see this conversation.",
-                    }},
-                    "required": ["task"],
-                    "additionalProperties": false,
-                }),
-                Target::Subagent(agent.name.clone()),
-            );
-        }
         offer
+    }
+
+    /// Adds a tool of the agent's own.
+    pub(crate) fn add_own(&mut self, own: Own, description: String, schema: Value) {
+        self.add(&own.name(), description, schema, Target::Own(own));
     }
 
     /// Two tools may not have one name; of two whose names differ only in letters that the API does not take, the
@@ -90,7 +80,11 @@ pub(crate) fn wire_name(name: &str) -> String {
         _ => '_',
     };
     let name: String = name.chars().map(plain).take(NAME_CHARS).collect();
-    if name.is_empty() { "_".to_owned() } else { name }
+    if name.is_empty() {
+        "_".to_owned()
+    } else {
+        name
+    }
 }
 
 /// A schema without what some servers stumble over: the name of the dialect.
@@ -118,8 +112,19 @@ mod tests {
     fn names_fit_the_api_and_lead_back() {
         let tool = |name: &str| ToolSpec::new(name, "", json!(true));
         let long = "x".repeat(70);
-        let offer = Offer::new(&[tool("a.b"), tool("a_b"), tool("ä/b"), tool(&long)], &[]);
-        let names: Vec<_> = offer.definitions.iter().map(|tool| tool.name.as_str()).collect();
+        let tools = [
+            tool("a.b"),
+            tool("a_b"),
+            tool("ä/b"),
+            tool(&long),
+            tool("no"),
+        ];
+        let offer = Offer::new(&tools, |name| name != "no");
+        let names: Vec<_> = offer
+            .definitions
+            .iter()
+            .map(|tool| tool.name.as_str())
+            .collect();
         assert_eq!(names, ["a_b", "a_b_2", "__b", &long[..64]]);
         assert_eq!(offer.target("a_b_2"), Target::Host("a_b".to_owned()));
         assert_eq!(offer.target("nobody"), Target::Host("nobody".to_owned()));
@@ -131,6 +136,9 @@ mod tests {
             schema(&json!({"$schema": "x", "type": "object"})),
             json!({"type": "object", "properties": {}})
         );
-        assert_eq!(schema(&json!(true)), json!({"type": "object", "properties": {}}));
+        assert_eq!(
+            schema(&json!(true)),
+            json!({"type": "object", "properties": {}})
+        );
     }
 }

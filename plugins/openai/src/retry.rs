@@ -38,7 +38,10 @@ impl Policy {
 /// From 0.75 to 1, so that those who were refused together do not come back together.
 fn spread() -> f64 {
     // A hasher with random keys is the randomness that the standard library has.
-    #[expect(clippy::cast_precision_loss, reason = "some bits of randomness are enough")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "some bits of randomness are enough"
+    )]
     let random = RandomState::new().hash_one(()) as f64 / u64::MAX as f64;
     0.75 + 0.25 * random
 }

@@ -6,6 +6,8 @@ use plugin_api::{EmitError, Event, Part, RunContext, RunError, ServiceErrorCode,
 
 use crate::api::{Call, ImageUrl, Message};
 use crate::offer::{Offer, Target};
+use crate::own::{self, Done};
+use crate::profiles::Profiles;
 
 /// The most calls of one answer that run at a time; the others wait.
 const AT_A_TIME: usize = 16;
@@ -21,6 +23,7 @@ const SHOWN_BYTES: usize = 64 * 1024;
 pub(crate) struct Tools<'a> {
     pub(crate) ctx: &'a RunContext,
     pub(crate) offer: &'a Offer,
+    pub(crate) profiles: &'a Profiles,
 }
 
 /// What a call came to.
@@ -28,20 +31,42 @@ struct Output {
     text: String,
     success: bool,
     images: Vec<ImageUrl>,
+    profile: Option<String>,
 }
 
 impl Output {
+    fn of(done: Done) -> Self {
+        let success = done.result.is_ok();
+        let (Ok(text) | Err(text)) = done.result;
+        Self {
+            text,
+            success,
+            images: Vec::new(),
+            profile: done.profile,
+        }
+    }
+
     fn failed(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
             success: false,
             images: Vec::new(),
+            profile: None,
         }
     }
 }
 
+/// What calls came to.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    /// Their results, in the order of the calls.
+    pub(crate) messages: Vec<Message>,
+    /// The profile that is in force from now on; the last call that said so decides.
+    pub(crate) profile: Option<String>,
+}
+
 impl Tools<'_> {
-    /// Runs calls side by side. Their results, in the order of the calls; a call that fails is a result, too.
+    /// Runs calls side by side. A call that fails has a result, too.
     ///
     /// # Errors
     ///
@@ -50,23 +75,33 @@ impl Tools<'_> {
     /// # Cancel safety
     ///
     /// Dropping the future cancels the calls.
-    pub(crate) async fn call_all(&self, calls: Vec<Call>) -> Result<Vec<Message>, RunError> {
+    pub(crate) async fn call_all(&self, calls: Vec<Call>) -> Result<Results, RunError> {
         stream::iter(calls)
             .map(|call| self.call(call))
             .buffered(AT_A_TIME)
-            .try_collect()
+            .try_fold(Results::default(), async |mut all, (message, profile)| {
+                all.messages.push(message);
+                all.profile = profile.or(all.profile);
+                Ok(all)
+            })
             .await
     }
 
-    async fn call(&self, call: Call) -> Result<Message, RunError> {
+    async fn call(&self, call: Call) -> Result<(Message, Option<String>), RunError> {
         let output = match arguments(&call.arguments) {
             Ok(args) => match self.offer.target(&call.name) {
                 Target::Host(name) => self.host_tool(&name, args).await?,
-                Target::Subagent(name) => self.subagent(&call, &name, args).await?,
+                Target::Own(own) => {
+                    let work = async |args: &Value| {
+                        let done = own::perform(&own, args, self.ctx, self.profiles).await?;
+                        Ok(Output::of(done))
+                    };
+                    self.own(&call, args, work).await?
+                }
             },
             Err(problem) => {
                 let args = Value::String(call.arguments.clone());
-                self.own(&call, args, async |_| Ok(Output::failed(problem)))
+                self.own(&call, args, async |_: &Value| Ok(Output::failed(problem)))
                     .await?
             }
         };
@@ -74,11 +109,12 @@ impl Tools<'_> {
             true => cut(&output.text, RESULT_BYTES),
             false => format!("Error: {}", cut(&output.text, RESULT_BYTES)),
         };
-        Ok(Message::ToolResult {
+        let message = Message::ToolResult {
             call_id: call.id,
             text,
             images: output.images,
-        })
+        };
+        Ok((message, output.profile))
     }
 
     async fn host_tool(&self, name: &str, args: Value) -> Result<Output, RunError> {
@@ -87,32 +123,11 @@ impl Tools<'_> {
                 text: output.text,
                 success: output.success,
                 images: output.parts.into_iter().filter_map(image).collect(),
+                profile: None,
             }),
             Err(error) if error.code == ServiceErrorCode::Cancelled => Err(RunError::Stopped),
             Err(error) => Ok(Output::failed(error.to_string())),
         }
-    }
-
-    async fn subagent(&self, call: &Call, agent: &str, args: Value) -> Result<Output, RunError> {
-        self.own(call, args, async |args| {
-            let Some(task) = args["task"].as_str().filter(|task| !task.trim().is_empty()) else {
-                return Ok(Output::failed("`task` must be a text that is not empty."));
-            };
-            match self.ctx.run_agent(agent, task).await {
-                Ok(outcome) if outcome.stopped => Ok(Output::failed(format!(
-                    "The agent was stopped. Until then it had said: {}",
-                    outcome.content
-                ))),
-                Ok(outcome) => Ok(Output {
-                    text: outcome.content,
-                    success: true,
-                    images: Vec::new(),
-                }),
-                Err(error) if error.code == ServiceErrorCode::Cancelled => Err(RunError::Stopped),
-                Err(error) => Ok(Output::failed(error.to_string())),
-            }
-        })
-        .await
     }
 
     /// Does what the agent does itself, and shows it as the host shows its tools.
@@ -201,7 +216,10 @@ mod tests {
         let list = arguments("[1]").unwrap_err();
         assert_eq!(list, "The arguments must be a JSON object, and were: [1]");
         let broken = arguments(r#"{"a": "#).unwrap_err();
-        assert!(broken.starts_with("The arguments are not JSON ("), "{broken}");
+        assert!(
+            broken.starts_with("The arguments are not JSON ("),
+            "{broken}"
+        );
         assert!(broken.ends_with(r#"They were: {"a": "#), "{broken}");
         assert_eq!(readable(r#"{"a": "#), "{}");
         assert_eq!(readable(""), "{}");

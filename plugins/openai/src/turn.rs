@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use plugin_api::serde_json::json;
-use plugin_api::{Image, Outcome, RunContext, RunError, RunRequest};
+use plugin_api::{Event, Image, Outcome, RunContext, RunError, RunRequest, tracing};
 
 use crate::OpenAi;
 use crate::api::{ImageUrl, Message, Prompt, Reply, Usage};
@@ -11,6 +11,8 @@ use crate::compress::{Compressing, Summary};
 use crate::conversation::Conversation;
 use crate::history;
 use crate::offer::Offer;
+use crate::own;
+use crate::profiles;
 use crate::tools::{self, Tools};
 use crate::voice::{Show, Voice};
 
@@ -23,6 +25,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) voice: Voice<'a>,
     pub(crate) conversation: Conversation,
     pub(crate) offer: Offer,
+    /// The id of the profile in force, where there are any.
+    profile: Option<String>,
     /// What the window holds when the model is asked next.
     pub(crate) context_tokens: u64,
     pub(crate) compressing: Compressing,
@@ -52,7 +56,8 @@ impl<'a> Turn<'a> {
             request,
             voice: Voice::new(ctx),
             conversation: Conversation::new(&agent.config.system_prompt),
-            offer: Offer::new(&request.tools, &request.subagents),
+            offer: Offer::default(),
+            profile: None,
             context_tokens: 0,
             compressing: Compressing::Allowed,
             generated_tokens: 0,
@@ -80,10 +85,15 @@ impl<'a> Turn<'a> {
                 let tools = Tools {
                     ctx: self.ctx,
                     offer: &self.offer,
+                    profiles: &self.agent.config.profiles,
                 };
-                for result in tools.call_all(calls).await? {
-                    self.context_tokens += result.estimate();
-                    self.conversation.push(result);
+                let results = tools.call_all(calls).await?;
+                for message in results.messages {
+                    self.context_tokens += message.estimate();
+                    self.conversation.push(message);
+                }
+                if let Some(id) = results.profile {
+                    self.go_over_to(&id).await?;
                 }
             }
         }
@@ -92,8 +102,71 @@ impl<'a> Turn<'a> {
         )))
     }
 
+    /// Finds the profile that is in force, and tells of one that was not in force before.
+    async fn find_profile(&mut self) -> Result<(), RunError> {
+        let config = &self.agent.config;
+        let Some(default) = config.profile.as_deref() else {
+            self.offer = self.offer();
+            return Ok(());
+        };
+        let chosen = self.request.profile.as_deref().unwrap_or(default);
+        let id = if config.profiles.contains_key(chosen) {
+            chosen
+        } else {
+            tracing::warn!(
+                profile = chosen,
+                "the session's profile is not configured; `{default}` is used"
+            );
+            default
+        };
+        let previous = self.request.previous.as_ref();
+        let before = previous.and_then(|data| data["profile"].as_str());
+        if id == before.unwrap_or(default) {
+            self.take_on(id);
+            return Ok(());
+        }
+        self.go_over_to(id).await
+    }
+
+    /// Goes on under another profile, and says so.
+    async fn go_over_to(&mut self, id: &str) -> Result<(), RunError> {
+        if self.profile.as_deref() != Some(id) {
+            self.take_on(id);
+            let name = profiles::name(&self.agent.config.profiles, id);
+            self.ctx.emit(Event::profile_switched(id, name)).await?;
+        }
+        Ok(())
+    }
+
+    fn take_on(&mut self, id: &str) {
+        let profile = self.agent.config.profiles.get(id);
+        self.profile = Some(id.to_owned());
+        self.conversation.profile_prompt = profile.map_or_else(String::new, |profile| {
+            profile.system_prompt.trim().to_owned()
+        });
+        self.offer = self.offer();
+    }
+
+    /// What the model is offered under the profile in force.
+    fn offer(&self) -> Offer {
+        let config = &self.agent.config;
+        let profile = self.profile.as_ref().and_then(|id| config.profiles.get(id));
+        let allows = |tool: &str| profile.is_none_or(|profile| profile.allows(tool));
+        let mut offer = Offer::new(&self.request.tools, allows);
+        let subagents = self.request.subagents.iter();
+        offer.add_subagents(subagents.filter(|agent| allows(&own::ask(&agent.name))));
+        if let Some(id) = &self.profile {
+            offer.add_profiles(&config.profiles, id);
+        }
+        if config.memory {
+            offer.add_memory();
+        }
+        offer
+    }
+
     /// Gathers what the model is told at the beginning.
     async fn prepare(&mut self) -> Result<(), RunError> {
+        self.find_profile().await?;
         let mut known = None;
         // A subagent is asked by its caller, who tells it what it needs; what the user and others said is not its.
         if self.request.depth == 0 {
@@ -168,11 +241,14 @@ impl<'a> Turn<'a> {
             .token_count(self.generated_tokens)
             .context_tokens(self.context_tokens)
             .max_context_tokens(self.agent.config.max_context_tokens)
-            .data(json!({"context_tokens": self.context_tokens})))
+            .data(json!({"context_tokens": self.context_tokens, "profile": self.profile})))
     }
 }
 
 fn image_url(image: &Image) -> Result<ImageUrl, RunError> {
     let data = STANDARD.encode(image.bytes()?);
-    Ok(ImageUrl(format!("data:{};base64,{data}", image.media_type())))
+    Ok(ImageUrl(format!(
+        "data:{};base64,{data}",
+        image.media_type()
+    )))
 }

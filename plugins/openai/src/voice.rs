@@ -108,7 +108,10 @@ impl<'a> Voice<'a> {
         match self.ctx.emit(Event::turn_thinking(thinking)).await {
             // The deltas have told it.
             Err(EmitError::TooLarge) => {
-                tracing::warn!(bytes = thinking.len(), "thinking too large to be shown in one piece");
+                tracing::warn!(
+                    bytes = thinking.len(),
+                    "thinking too large to be shown in one piece"
+                );
                 Ok(())
             }
             shown => Ok(shown?),

@@ -148,7 +148,10 @@ impl Answer {
                     Ok(())
                 }
                 Step::Stall => std::future::pending().await,
-                Step::Break => to.send(Err(std::io::Error::other("broken by the test"))).await,
+                Step::Break => {
+                    to.send(Err(std::io::Error::other("broken by the test")))
+                        .await
+                }
             };
             if sent.is_err() {
                 return false;

@@ -69,7 +69,9 @@ pub fn begin() -> Answer {
 /// A whole answer of these pieces of text; 10 tokens sent, 5 generated.
 #[must_use]
 pub fn says(pieces: &[&str]) -> Answer {
-    let text = pieces.iter().fold(begin(), |answer, piece| answer.text(piece));
+    let text = pieces
+        .iter()
+        .fold(begin(), |answer, piece| answer.text(piece));
     text.end("stop", 10, 5)
 }
 

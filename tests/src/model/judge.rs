@@ -27,7 +27,9 @@ type Judged = Result<(), String>;
 fn list<'a>(body: &'a Value, key: &str) -> Result<&'a [Value], String> {
     match &body[key] {
         Value::Array(list) if !list.is_empty() => Ok(list),
-        other => Err(format!("`{key}` must be a list that is not empty, not {other}")),
+        other => Err(format!(
+            "`{key}` must be a list that is not empty, not {other}"
+        )),
     }
 }
 
@@ -55,7 +57,9 @@ fn chat(body: &Value) -> Judged {
         one_of(message, "role", &["system", "user", "assistant", "tool"])?;
         let role = text(message, "role")?;
         if role != "tool" && !open.is_empty() {
-            return Err(format!("tool calls without a result before {message}: {open:?}"));
+            return Err(format!(
+                "tool calls without a result before {message}: {open:?}"
+            ));
         }
         match role {
             "tool" => {
@@ -94,7 +98,12 @@ fn responses(body: &Value) -> Judged {
     }
     let mut open: BTreeSet<String> = BTreeSet::new();
     for item in list(body, "input")? {
-        let kinds = ["message", "function_call", "function_call_output", "reasoning"];
+        let kinds = [
+            "message",
+            "function_call",
+            "function_call_output",
+            "reasoning",
+        ];
         one_of(item, "type", &kinds)?;
         match text(item, "type")? {
             "message" => {
@@ -123,7 +132,11 @@ fn responses(body: &Value) -> Judged {
     if !open.is_empty() {
         return Err(format!("No tool output found for function calls {open:?}"));
     }
-    body["tools"].as_array().into_iter().flatten().try_for_each(tool)
+    body["tools"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .try_for_each(tool)
 }
 
 fn content(content: &Value, text_kind: &str, image_kind: &str) -> Judged {
@@ -163,7 +176,9 @@ fn name(name: &str) -> Judged {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
     match !name.is_empty() && name.len() <= 64 && name.chars().all(fits) {
         true => Ok(()),
-        false => Err(format!("a function's name must match ^[a-zA-Z0-9_-]{{1,64}}$, not {name}")),
+        false => Err(format!(
+            "a function's name must match ^[a-zA-Z0-9_-]{{1,64}}$, not {name}"
+        )),
     }
 }
 

@@ -1,8 +1,8 @@
 //! A server that speaks the wire format of OpenAI's APIs, Chat Completions and Responses. What it answers is each
 //! test's own, down to the byte; what it is asked it judges as the real one does.
 
-pub mod chat;
 mod answer;
+pub mod chat;
 mod judge;
 pub mod responses;
 
@@ -142,7 +142,10 @@ impl ModelServer {
     pub async fn left_times(&self, times: usize) {
         let mut left = self.shared.left.subscribe();
         let reached = left.wait_for(|left| *left >= times);
-        if soon("the end of a request to the model", reached).await.is_err() {
+        if soon("the end of a request to the model", reached)
+            .await
+            .is_err()
+        {
             panic!("the model's server is gone");
         }
     }

@@ -21,7 +21,8 @@ impl Response {
     /// One that has begun.
     #[must_use]
     pub fn new() -> Self {
-        let response = json!({"id": "resp_1", "object": "response", "status": "in_progress", "output": []});
+        let response =
+            json!({"id": "resp_1", "object": "response", "status": "in_progress", "output": []});
         let begun = Self {
             answer: Answer::stream(),
             output: Vec::new(),
@@ -66,9 +67,7 @@ impl Response {
     #[must_use]
     pub fn text(self, pieces: &[&str]) -> Self {
         let text = pieces.concat();
-        let message = |status: &str, content: Value| {
-            json!({"id": "msg_1", "type": "message", "role": "assistant", "status": status, "content": content})
-        };
+        let message = |status: &str, content: Value| json!({"id": "msg_1", "type": "message", "role": "assistant", "status": status, "content": content});
         let part = |text: &str| json!({"type": "output_text", "text": text, "annotations": []});
         let mut events = vec![
             json!({"type": "response.content_part.added", "content_index": 0, "part": part("")}),
@@ -128,10 +127,13 @@ impl Response {
                 json!({"type": "response.function_call_arguments.delta", "delta": piece})
             })
             .collect();
-        events.push(
-            json!({"type": "response.function_call_arguments.done", "arguments": arguments}),
-        );
-        self.item(item("in_progress", ""), events, item("completed", arguments))
+        events
+            .push(json!({"type": "response.function_call_arguments.done", "arguments": arguments}));
+        self.item(
+            item("in_progress", ""),
+            events,
+            item("completed", arguments),
+        )
     }
 
     /// Then the end, with the tokens sent and generated.

@@ -49,7 +49,10 @@ pub(crate) struct ToolDefinition {
 /// A message of a conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Message {
-    User { text: String, images: Vec<ImageUrl> },
+    User {
+        text: String,
+        images: Vec<ImageUrl>,
+    },
     Assistant(Said),
     ToolResult {
         call_id: String,

@@ -217,12 +217,7 @@ impl Decoder {
         }
     }
 
-    fn end(
-        &mut self,
-        kind: &str,
-        response: &Value,
-        pieces: &mut Vec<Piece>,
-    ) -> Result<(), Fault> {
+    fn end(&mut self, kind: &str, response: &Value, pieces: &mut Vec<Piece>) -> Result<(), Fault> {
         self.usage = response.get("usage").and_then(Usage::read);
         if kind == "response.failed" {
             return Err(Fault::reported(&response["error"]));

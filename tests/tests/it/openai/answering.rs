@@ -123,7 +123,10 @@ async fn images_are_parts_of_the_message() {
     let content = &server.body(0)["messages"][0]["content"];
     assert_eq!(content[0]["type"], "text");
     let text = content[0]["text"].as_str().unwrap();
-    assert!(text.starts_with("What is it?\n\n[1 image attached"), "{text}");
+    assert!(
+        text.starts_with("What is it?\n\n[1 image attached"),
+        "{text}"
+    );
     assert_eq!(
         content[1],
         json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{PNG}")}})
@@ -140,7 +143,8 @@ async fn images_are_parts_of_the_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_keys_and_headers_of_the_operators_are_sent() {
-    let settings = "parameters = { temperature = 0.5, stop = [\"x\"] }\nheaders = { \"X-Title\" = \"mine\" }";
+    let settings =
+        "parameters = { temperature = 0.5, stop = [\"x\"] }\nheaders = { \"X-Title\" = \"mine\" }";
     let (server, host) = stage(settings).await;
     server.answer(chat::says(&["yes"]));
     let mut client = host.client().await;

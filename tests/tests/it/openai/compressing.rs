@@ -16,7 +16,10 @@ fn fills(text: &str, tokens: u64) -> Answer {
 fn messages(body: &Value) -> Vec<(String, String)> {
     let text = |message: &Value, key: &str| message[key].as_str().unwrap_or_default().to_owned();
     let messages = body["messages"].as_array().unwrap();
-    messages.iter().map(|message| (text(message, "role"), text(message, "content"))).collect()
+    messages
+        .iter()
+        .map(|message| (text(message, "role"), text(message, "content")))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,12 +34,21 @@ async fn a_summary_takes_their_place_and_stays() {
     assert_eq!(last(&frames)["max_context_tokens"], 200);
 
     // Now it is over 100.
-    server.answer(chat::begin().text("The user said first.").end("stop", 30, 10));
+    server.answer(
+        chat::begin()
+            .text("The user said first.")
+            .end("stop", 30, 10),
+    );
     server.answer(fills("Three.", 60));
     let frames = client.run("third").await;
     assert_eq!(
         kinds(&frames),
-        ["stream_start", "context_compressed", "stream_delta", "stream_end"]
+        [
+            "stream_start",
+            "context_compressed",
+            "stream_delta",
+            "stream_end"
+        ]
     );
     assert_eq!(
         all(&frames, "context_compressed")[0],
@@ -73,7 +85,9 @@ async fn a_summary_takes_their_place_and_stays() {
     assert_eq!(compressed["messages_after"], 4);
     let made_of = &messages(&server.body(5))[1].1;
     assert!(
-        made_of.starts_with("# Summary so far\n\nThe user said first.\n\n# What followed\n\nUser: second"),
+        made_of.starts_with(
+            "# Summary so far\n\nThe user said first.\n\n# What followed\n\nUser: second"
+        ),
         "{made_of}"
     );
     let told = messages(&server.body(6));
@@ -94,7 +108,14 @@ async fn it_happens_in_the_middle_of_a_run_as_well() {
     let frames = client.run("second").await;
     assert_eq!(
         kinds(&frames),
-        ["stream_start", "tool_started", "tool_call", "context_compressed", "stream_delta", "stream_end"]
+        [
+            "stream_start",
+            "tool_started",
+            "tool_call",
+            "context_compressed",
+            "stream_delta",
+            "stream_end"
+        ]
     );
     let told = messages(&server.body(3));
     let roles: Vec<_> = told.iter().map(|(role, _)| role.as_str()).collect();
@@ -111,7 +132,10 @@ async fn without_a_summary_the_run_goes_on() {
     server.answer(Answer::json(400, &json!({"error": "no"})));
     server.answer(fills("Two.", 130));
     let frames = client.run("second").await;
-    assert_eq!(kinds(&frames), ["stream_start", "stream_delta", "stream_end"]);
+    assert_eq!(
+        kinds(&frames),
+        ["stream_start", "stream_delta", "stream_end"]
+    );
     assert_eq!(messages(&server.body(2)).len(), 4);
     end(server, host, client).await;
 }

@@ -3,7 +3,7 @@
 use roundhouse_tests::model::{Answer, KEY, chat};
 use roundhouse_tests::{ModelServer, TestHost, text_of};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::stage::{all, config, end, last, stage};
 
@@ -16,7 +16,11 @@ async fn an_error_in_the_middle_ends_the_run_and_keeps_what_was_shown() {
     // Ends without a word.
     server.answer(chat::begin().text("So far"));
     server.answer(chat::begin().text("So far").bytes("data: {oops\n\n"));
-    server.answer(chat::begin().text("So far").data(&chat::finish("content_filter")));
+    server.answer(
+        chat::begin()
+            .text("So far")
+            .data(&chat::finish("content_filter")),
+    );
     let session = host.session().await;
     let mut client = host.idle(session).await;
     for expected in [
@@ -35,7 +39,10 @@ async fn an_error_in_the_middle_ends_the_run_and_keeps_what_was_shown() {
     server.answer(chat::says(&["Again."]));
     client.run("and?").await;
     let messages = server.body(5)["messages"].clone();
-    assert_eq!(messages[1], json!({"role": "assistant", "content": "So far"}));
+    assert_eq!(
+        messages[1],
+        json!({"role": "assistant", "content": "So far"})
+    );
     assert_eq!(messages.as_array().unwrap().len(), 11);
     end(server, host, client).await;
 }
@@ -85,10 +92,10 @@ async fn a_server_that_takes_the_request_and_says_nothing_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_is_told_so() {
-    // A port that nobody listens on any more.
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // A port that is taken, and that nobody listens on.
+    let gone = TcpSocket::new_v4().unwrap();
+    gone.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}/v1", gone.local_addr().unwrap());
-    drop(gone);
     let server = ModelServer::start().await;
     let toml = config(&server, "max_retries = 1", "").replace(&server.url(), &url);
     let host = TestHost::with(&toml).await;
@@ -142,7 +149,11 @@ async fn the_key_is_told_to_nobody() {
     // In an answer as well, and in a page for people, which is not shown at all.
     let (server, host) = stage("").await;
     server.answer(Answer::stream().data(&json!({"error": format!("who is {KEY}?")})));
-    server.answer(Answer::stream().header("x", "y").bytes(format!("data: {KEY}\n\n")));
+    server.answer(
+        Answer::stream()
+            .header("x", "y")
+            .bytes(format!("data: {KEY}\n\n")),
+    );
     let page = Answer::json(502, &json!(null)).header("retry-after", "3600");
     server.answer(page);
     let mut client = host.client().await;
@@ -160,9 +171,18 @@ async fn the_key_is_told_to_nobody() {
 async fn settings_that_will_not_do_are_told_with_their_key() {
     let server = ModelServer::start().await;
     for (settings, expected) in [
-        ("parameters = { messages = [] }", "parameters.messages: the agent writes this key"),
-        ("headers = { \"a b\" = \"c\" }", "headers.a b: is no name of a header"),
-        ("headers = { \"x\" = \"a\\nb\" }", "headers.x: has letters that no header can have"),
+        (
+            "parameters = { messages = [] }",
+            "parameters.messages: the agent writes this key",
+        ),
+        (
+            "headers = { \"a b\" = \"c\" }",
+            "headers.a b: is no name of a header",
+        ),
+        (
+            "headers = { \"x\" = \"a\\nb\" }",
+            "headers.x: has letters that no header can have",
+        ),
     ] {
         let scripted = "[plugins.libraries.scripted]\nfile = \"roundhouse_scripted\"\n\
                         [agents.scripted]\ncomponent = \"scripted/scripted\"\n";

@@ -20,10 +20,19 @@ async fn earlier_turns_are_messages_with_their_tool_calls() {
     client.run("6 times 7?").await;
     client.run("What was it?").await;
     let messages = server.body(2)["messages"].as_array().unwrap().clone();
-    let roles: Vec<_> = messages.iter().map(|message| message["role"].as_str().unwrap()).collect();
-    assert_eq!(roles, ["user", "assistant", "tool", "tool", "assistant", "user"]);
+    let roles: Vec<_> = messages
+        .iter()
+        .map(|message| message["role"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        roles,
+        ["user", "assistant", "tool", "tool", "assistant", "user"]
+    );
     assert_eq!(messages[1]["content"], "Let me see.");
-    let mut results: Vec<_> = messages[2..4].iter().map(|message| message["content"].clone()).collect();
+    let mut results: Vec<_> = messages[2..4]
+        .iter()
+        .map(|message| message["content"].clone())
+        .collect();
     results.sort_by_key(|result| result.to_string());
     assert_eq!(results[0], "42");
     assert_eq!(messages[4], json!({"role": "assistant", "content": "42."}));
@@ -60,8 +69,14 @@ async fn many_turns_are_read_page_by_page() {
         client.run(&text).await;
     }
     let messages = server.body(27)["messages"].as_array().unwrap().clone();
-    let contents: Vec<_> = messages.iter().map(|message| message["content"].as_str().unwrap().to_owned()).collect();
-    let expected: Vec<_> = (0..27).flat_map(|turn| vec![format!("turn {turn}"); 2]).chain(["turn 27".to_owned()]).collect();
+    let contents: Vec<_> = messages
+        .iter()
+        .map(|message| message["content"].as_str().unwrap().to_owned())
+        .collect();
+    let expected: Vec<_> = (0..27)
+        .flat_map(|turn| vec![format!("turn {turn}"); 2])
+        .chain(["turn 27".to_owned()])
+        .collect();
     assert_eq!(contents, expected);
     end(server, host, client).await;
 }

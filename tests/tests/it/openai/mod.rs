@@ -3,9 +3,12 @@
 mod answering;
 mod compressing;
 mod failing;
+mod independent;
 mod kinds;
 mod looking_back;
 mod planning;
+mod profiles;
+mod remembering;
 mod responses;
 mod retrying;
 mod stage;

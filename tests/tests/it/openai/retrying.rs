@@ -23,7 +23,10 @@ async fn a_busy_server_is_asked_again() {
     server.answer(chat::says(&["At last."]));
     let mut client = host.client().await;
     let frames = client.run("hi").await;
-    assert_eq!(kinds(&frames), ["stream_start", "stream_delta", "stream_end"]);
+    assert_eq!(
+        kinds(&frames),
+        ["stream_start", "stream_delta", "stream_end"]
+    );
     assert_eq!(last(&frames)["content"], "At last.");
     assert_eq!(server.asked().len(), 5);
     end(server, host, client).await;

@@ -17,7 +17,13 @@ async fn a_call_in_fragments_is_run_and_its_result_handed_back() {
     let args = r#"{"expression":"6 * 7"}"#;
     let answer = chat::fragments(answer, &[("call_a", "calculator", args)]);
     server.answer(answer.end("tool_calls", 20, 10));
-    server.answer(chat::begin().reasoning("Fine.").text("It is ").text("42.").end("stop", 40, 4));
+    server.answer(
+        chat::begin()
+            .reasoning("Fine.")
+            .text("It is ")
+            .text("42.")
+            .end("stop", 40, 4),
+    );
     let mut client = host.client().await;
     let frames = client.run("6 times 7?").await;
     let expected = [
@@ -38,15 +44,36 @@ async fn a_call_in_fragments_is_run_and_its_result_handed_back() {
     let call = all(&frames, "tool_call")[0];
     assert_eq!(call["tool"], "calculator");
     assert_eq!(call["args"], json!({"expression": "6 * 7"}));
-    assert_eq!((&call["result"], &call["success"]), (&json!("42"), &json!(true)));
+    assert_eq!(
+        (&call["result"], &call["success"]),
+        (&json!("42"), &json!(true))
+    );
     let done = last(&frames);
     assert_eq!(done["content"], "Let me see.\n\nIt is 42.");
     assert_eq!(done["tool_call_count"], 1);
-    assert_eq!((&done["token_count"], &done["context_tokens"]), (&json!(14), &json!(44)));
+    assert_eq!(
+        (&done["token_count"], &done["context_tokens"]),
+        (&json!(14), &json!(44))
+    );
 
     let tools = server.body(0)["tools"].clone();
-    let names: Vec<_> = tools.as_array().unwrap().iter().map(|tool| &tool["function"]["name"]).collect();
-    assert_eq!(names, ["calculator", "date_time", "uuid", "text_stats", "ask_helper", "ask_scripted"]);
+    let names: Vec<_> = tools
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| &tool["function"]["name"])
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "calculator",
+            "date_time",
+            "uuid",
+            "text_stats",
+            "ask_helper",
+            "ask_scripted"
+        ]
+    );
     assert_eq!(
         from(&server.body(1), 1),
         [
@@ -62,10 +89,14 @@ async fn a_call_in_fragments_is_run_and_its_result_handed_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_calls_run_side_by_side_and_keep_their_order() {
-    // Each of the two waits until the other has begun, so one after the other would not end.
+    // The first waits for a stop, so that one after the other would never come to the second.
     let (server, host) = stage("").await;
     let calls = [
-        ("call_a", "ask_scripted", r#"{"task":"script:[{\"wait_stop\":600}]"}"#),
+        (
+            "call_a",
+            "ask_scripted",
+            r#"{"task":"script:[{\"wait_stop\":600}]"}"#,
+        ),
         ("call_b", "calculator", r#"{"expression":"1 + 1"}"#),
     ];
     server.answer(chat::calls(&calls));
@@ -115,20 +146,46 @@ async fn what_is_wrong_with_a_call_is_for_the_model_to_read() {
     let mut client = host.client().await;
     let frames = client.run("go").await;
     assert_eq!(last(&frames)["content"], "I see.");
-    let shown: Vec<_> = all(&frames, "tool_call").iter().map(|call| call["success"] == true).collect();
-    assert_eq!(shown.iter().filter(|success| **success).count(), 1, "{shown:?}");
+    let shown: Vec<_> = all(&frames, "tool_call")
+        .iter()
+        .map(|call| call["success"] == true)
+        .collect();
+    assert_eq!(
+        shown.iter().filter(|success| **success).count(),
+        1,
+        "{shown:?}"
+    );
     assert_eq!(all(&frames, "tool_started").len(), 6);
 
     let results: Vec<String> = from(&server.body(1), 2)
         .iter()
         .map(|message| message["content"].as_str().unwrap().to_owned())
         .collect();
-    assert!(results[0].starts_with("Error: The arguments are not JSON ("), "{}", results[0]);
-    assert!(results[0].ends_with(r#"They were: {"expression": "#), "{}", results[0]);
-    assert_eq!(results[1], "Error: The arguments must be a JSON object, and were: [1]");
-    assert!(results[2].starts_with("Error: The arguments of tool `calculator`"), "{}", results[2]);
+    assert!(
+        results[0].starts_with("Error: The arguments are not JSON ("),
+        "{}",
+        results[0]
+    );
+    assert!(
+        results[0].ends_with(r#"They were: {"expression": "#),
+        "{}",
+        results[0]
+    );
+    assert_eq!(
+        results[1],
+        "Error: The arguments must be a JSON object, and were: [1]"
+    );
+    assert!(
+        results[2].starts_with("Error: The arguments of tool `calculator`"),
+        "{}",
+        results[2]
+    );
     assert!(results[3].starts_with("Error: "), "{}", results[3]);
-    assert!(results[4].starts_with("Error: There is no tool `no_such_tool`."), "{}", results[4]);
+    assert!(
+        results[4].starts_with("Error: There is no tool `no_such_tool`."),
+        "{}",
+        results[4]
+    );
     assert_eq!(results[5].len(), 36, "{}", results[5]);
     end(server, host, client).await;
 }
@@ -137,17 +194,25 @@ async fn what_is_wrong_with_a_call_is_for_the_model_to_read() {
 async fn calls_may_lack_places_and_ids() {
     let (server, host) = stage("").await;
     // As Ollama and others send them: whole, in one chunk.
-    let whole = |expression: &str| json!({"id": "", "function": {
-        "name": "calculator", "arguments": {"expression": expression},
-    }});
+    let whole = |expression: &str| {
+        json!({"id": "", "function": {
+            "name": "calculator", "arguments": {"expression": expression},
+        }})
+    };
     let answer = chat::begin().delta(&json!({"tool_calls": [whole("1 + 1"), whole("2 + 2")]}));
     server.answer(answer.end("stop", 1, 1));
     server.answer(chat::says(&["2 and 4"]));
     let mut client = host.client().await;
     let frames = client.run("go").await;
-    let results: Vec<_> = all(&frames, "tool_call").iter().map(|call| call["result"].clone()).collect();
+    let results: Vec<_> = all(&frames, "tool_call")
+        .iter()
+        .map(|call| call["result"].clone())
+        .collect();
     assert_eq!(results.len(), 2);
-    let results: Vec<_> = from(&server.body(1), 2).iter().map(|message| message["content"].clone()).collect();
+    let results: Vec<_> = from(&server.body(1), 2)
+        .iter()
+        .map(|message| message["content"].clone())
+        .collect();
     assert_eq!(results, ["2", "4"]);
     end(server, host, client).await;
 }
@@ -173,7 +238,10 @@ async fn a_model_that_never_answers_is_asked_only_so_often() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reasoning_is_sent_back_to_servers_that_want_it() {
     let (server, host) = stage("return_reasoning = true").await;
-    let answer = chat::fragments(chat::begin().reasoning("A sum."), &[("call_a", "uuid", "{}")]);
+    let answer = chat::fragments(
+        chat::begin().reasoning("A sum."),
+        &[("call_a", "uuid", "{}")],
+    );
     server.answer(answer.end("tool_calls", 1, 1));
     server.answer(chat::says(&["done"]));
     let mut client = host.client().await;
