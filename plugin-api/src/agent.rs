@@ -68,6 +68,9 @@ pub struct RunRequest {
     pub previous: Option<Value>,
     /// The session's metadata, an object or null.
     pub metadata: Value,
+    /// The profile that is chosen for the session, by its client or by this agent in an earlier run with
+    /// [`Event::profile_switched`](crate::Event::profile_switched). `None`: the agent's own default.
+    pub profile: Option<String>,
 }
 
 impl RunRequest {
@@ -93,6 +96,7 @@ impl RunRequest {
             depth: params.depth,
             previous: params.outcome_data,
             metadata: params.metadata,
+            profile: params.profile,
         }
     }
 }

@@ -155,7 +155,8 @@
 //!   long. A run that goes on after the grace time is dropped where it awaits. `?` on an `emit` ends a run that
 //!   is over properly.
 //! - **The host's services**: [`RunContext::call_tool`], [`RunContext::run_agent`], [`RunContext::history`],
-//!   [`RunContext::state_get`] and [`RunContext::state_put`].
+//!   [`RunContext::state_get`] and [`RunContext::state_put`], and what is remembered for a user:
+//!   [`RunContext::memory_put`], [`RunContext::memory_search`].
 //! - **Threads.** Futures run on a tokio runtime of the library's own, with at most four workers: the usual
 //!   crates work, and what blocks belongs into [`tokio::task::spawn_blocking`]. Tasks of one's own may outlive a
 //!   run; what they emit then is refused. They end with the library's last instance.
@@ -179,6 +180,7 @@ mod event;
 mod ids;
 mod instance;
 mod mapper;
+mod memory;
 mod run_context;
 mod secret;
 #[cfg(feature = "testing")]
@@ -203,6 +205,7 @@ pub use secret::Secret;
 #[doc(hidden)]
 pub use tool::SingleTool;
 pub use tool::{Tool, ToolCall, ToolContext, ToolOutput, ToolSpec, Toolset};
+pub use wire::service::MemoryEntry;
 pub use wire::{FileInfo, HistoryTurn, Part, SubagentInfo};
 
 pub use async_trait::async_trait;

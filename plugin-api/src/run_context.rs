@@ -17,7 +17,7 @@ use crate::{EmitError, Event, ServiceError, ServiceErrorCode, ToolOutput, ToolSp
 /// that it is over.
 #[derive(Clone, Debug)]
 pub struct RunContext {
-    scope: Arc<Scope>,
+    pub(crate) scope: Arc<Scope>,
 }
 
 impl RunContext {
@@ -359,7 +359,7 @@ impl History {
     }
 }
 
-fn parse<T: DeserializeOwned>(json: &str) -> Result<T, ServiceError> {
+pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, ServiceError> {
     serde_json::from_str(json).map_err(|error| {
         ServiceError::new(
             ServiceErrorCode::Internal,

@@ -3,6 +3,7 @@
 //! - [`host`]: [`TestHost`], the host in this process on a port of its own
 //! - [`client`]: [`Client`], a WebSocket client that checks every frame it sends and gets
 //! - [`frame`]: a frame, and what frames add up to
+//! - [`model`]: [`ModelServer`], a model behind an OpenAI-compatible API
 //! - [`order`], [`positions`]: the order in which frames may come, in version 1 and 2, checked in every test
 //! - [`schema`]: the published schemas
 //! - [`mod@script`]: messages for the agent `scripted`
@@ -15,6 +16,7 @@
 pub mod client;
 pub mod frame;
 pub mod host;
+pub mod model;
 pub mod order;
 pub mod positions;
 pub mod proxy;
@@ -28,9 +30,10 @@ pub mod wait;
 pub use client::{Client, Close, Greeting};
 pub use frame::{Frame, events, fold, text_of};
 pub use host::TestHost;
+pub use model::ModelServer;
 pub use positions::Position;
 pub use proxy::Proxy;
 pub use puppet::{Puppet, Strings};
-pub use rest::{Answer, Rest};
+pub use rest::{Answer, Rest, http_client};
 pub use script::script;
 pub use wait::{PATIENCE, soon, until};

@@ -25,12 +25,25 @@ pub struct Answer {
     pub body: Value,
 }
 
+/// An HTTP client for `http:` alone: it does not read the system's certificates, which takes a while.
+///
+/// # Panics
+///
+/// Never, in fact.
+#[must_use]
+pub fn http_client() -> reqwest::Client {
+    match reqwest::Client::builder().tls_certs_only([]).build() {
+        Ok(client) => client,
+        Err(error) => panic!("no HTTP client: {error}"),
+    }
+}
+
 impl Rest {
     /// A client of the host at `address`.
     #[must_use]
     pub fn of(address: SocketAddr) -> Self {
         Self {
-            http: reqwest::Client::new(),
+            http: http_client(),
             base: format!("http://{address}"),
             headers: Vec::new(),
         }
@@ -75,6 +88,15 @@ impl Rest {
     /// When there is no answer.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// `PATCH` with a JSON body.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body)).await
     }
 
     /// `DELETE`.

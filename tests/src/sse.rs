@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use roundhouse_host::session::SessionId;
 use serde_json::Value;
 
+use crate::rest::http_client;
 use crate::schema;
 use crate::wait::soon;
 
@@ -54,7 +55,7 @@ impl EventSource {
         headers: &[(&str, &str)],
     ) -> Result<Self, u16> {
         let url = format!("http://{address}/sessions/{session}/events{query}");
-        let mut request = reqwest::Client::new().get(url);
+        let mut request = http_client().get(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -316,14 +316,7 @@ async fn finish(
         let (ending, last, sent) = mapped(live, ending, &numbers).await;
         let lasts = both(&ending, sent);
         let last_seq = live.log.last_seq() + 1 + u64::from(lasts.1.is_some());
-        let run = ending.into_finish(
-            &numbers,
-            &last,
-            &lasts.0,
-            rest,
-            services.state_puts(),
-            last_seq,
-        );
+        let run = ending.into_finish(&numbers, &last, &lasts.0, rest, services.kept(), last_seq);
         order.session.state().announced = last_seq;
         let saved = retried(|| store(order).finish_run(run.clone())).await;
         (lasts, saved)

@@ -10,7 +10,9 @@ use plugin_api::abi::import::FailureKind;
 
 use crate::plugin::RunEnd;
 use crate::protocol::{ErrorCode, RunEvent, RunFailure, StreamEnd, errors};
-use crate::session::{self, FinishRun, Outcome, RunId, RunStatus, StatePut, TwoForms};
+use crate::session::{
+    self, FinishRun, Outcome, ProfileSwitch, RunId, RunStatus, StatePut, TwoForms,
+};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -44,6 +46,13 @@ pub(super) struct Numbers {
     pub tool_call_count: u64,
     /// Unix milliseconds.
     pub ended_at_ms: u64,
+}
+
+/// What a run's agents leave in the session.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub state: Vec<StatePut>,
+    pub profile: Option<ProfileSwitch>,
 }
 
 /// Why an outcome is not taken: its content or its data has more bytes than a saved turn may.
@@ -183,7 +192,7 @@ impl Ending {
         last: &RunEvent,
         sent: &RunEvent,
         rest: Closed,
-        state: Vec<StatePut>,
+        kept: Kept,
         last_seq: u64,
     ) -> FinishRun {
         let mapped = |own: &str, text: Option<&str>| TwoForms {
@@ -219,7 +228,8 @@ impl Ending {
             data: self.outcome.data,
             truncated: rest.cut,
             records: stored::records(&rest),
-            state,
+            state: kept.state,
+            profile: kept.profile,
             last_seq,
         }
     }

@@ -26,6 +26,7 @@ mod items;
 pub mod live;
 pub mod log;
 mod mappers;
+mod memory;
 mod params;
 mod queued;
 mod reader;

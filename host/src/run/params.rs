@@ -30,6 +30,7 @@ pub(super) async fn root(order: &Order, store: &dyn SessionStore) -> Result<RunP
     params.subagents = subagents(&order.catalog, &order.agent);
     params.outcome_data = store.previous_data(session.id, order.agent.name()).await?;
     params.metadata = Value::Object(session.metadata.clone());
+    params.profile.clone_from(&session.profile);
     params.grace_ms = millis(order.settings.grace);
     Ok(params)
 }

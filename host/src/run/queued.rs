@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::control::RunControl;
 use super::driver::{self, Order};
-use super::ending::{Ending, Numbers};
+use super::ending::{Ending, Kept, Numbers};
 use super::handle::SessionHandle;
 use super::inbox::Waiting;
 use super::log::Closed;
@@ -135,7 +135,7 @@ async fn refuse(queued: &Queued, turn: NewUserTurn, agent: String) -> Result<(),
         &last,
         &last,
         Closed::default(),
-        Vec::new(),
+        Kept::default(),
         last_seq,
     );
     session.state().announced = last_seq;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use plugin_api::abi::import::{Answer, ServiceFailure, Sink};
+use plugin_api::abi::types;
 use plugin_api::{EventRef, ServiceErrorCode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -137,7 +138,15 @@ impl RunHost for Scope {
         }
         match &self.sub {
             // The log knows when the run is over.
-            None => self.services.live.emit(event, None, &self.slow),
+            None => {
+                let answer = self.services.live.emit(event, None, &self.slow);
+                if event.kind == types::EVENT_PROFILE_SWITCHED
+                    && matches!(answer, Answer::Ok | Answer::Slow)
+                {
+                    self.services.note_profile(event);
+                }
+                answer
+            }
             Some(_) if self.over.is_cancelled() => Answer::Stop,
             Some(sub) => sub.emit(event, self.agent.name(), &self.services.live, &self.slow),
         }

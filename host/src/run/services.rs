@@ -1,11 +1,11 @@
 //! What the host does for an agent that asks: tools, subagents, history, state.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use plugin_api::ServiceErrorCode;
 use plugin_api::abi::import::ServiceFailure;
 use plugin_api::wire::{self, service};
+use plugin_api::{Event, EventRef, ServiceErrorCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
@@ -13,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::driver::{self, Order};
+use super::ending::Kept;
 use super::history;
 use super::items::ItemQueue;
 use super::live::LiveRun;
 use super::state::RunState;
-use super::{RunSettings, subagent, tools};
+use super::{RunSettings, memory, subagent, tools};
 use crate::plugin::{Catalog, RunHandle};
-use crate::session::{BegunRun, Session, SessionStore, StatePut, StoreError};
+use crate::session::model::MAX_PROFILE_BYTES;
+use crate::session::{BegunRun, ProfileSwitch, Session, SessionStore, StoreError};
 
 pub(super) use super::scope::Scope;
 
@@ -33,6 +35,7 @@ pub(super) struct RunServices {
     /// The user's turn of this run; the history is what lies before it.
     pub(super) user_turn: u64,
     pub(super) state: RunState,
+    profile: Mutex<Option<String>>,
     /// Requests arrive on a plugin's thread, which knows no runtime of the host's.
     pub(super) runtime: Handle,
     /// Everything that the run has started and waits for.
@@ -83,14 +86,38 @@ impl RunServices {
             store: Arc::clone(&order.session.registry.parts.store),
             user_turn: begun.user_turn,
             state: RunState::default(),
+            profile: Mutex::default(),
             runtime: Handle::current(),
             tasks: TaskTracker::new(),
         })
     }
 
-    /// The state that the run's agents wrote, to be saved with its outcome.
-    pub(super) fn state_puts(&self) -> Vec<StatePut> {
-        self.state.puts()
+    /// What the run's agents leave in the session, to be saved with its outcome.
+    pub(super) fn kept(&self) -> Kept {
+        let to = self.profile().take();
+        Kept {
+            state: self.state.puts(),
+            profile: to.map(|to| ProfileSwitch {
+                from: self.session.profile.clone(),
+                to,
+            }),
+        }
+    }
+
+    /// The profile that the run's own agent has gone over to.
+    fn profile(&self) -> MutexGuard<'_, Option<String>> {
+        self.profile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a `profile_switched` that the run's own agent has emitted.
+    pub(super) fn note_profile(&self, event: EventRef<'_>) {
+        if let Ok(Event::ProfileSwitched(switched)) = Event::from_parts(event) {
+            if (1..=MAX_PROFILE_BYTES).contains(&switched.profile_id.len()) {
+                *self.profile() = Some(switched.profile_id);
+            } else {
+                tracing::warn!(run = %self.live.control.id, "a profile that is not kept: its id must have 1 to {MAX_PROFILE_BYTES} bytes");
+            }
+        }
     }
 
     /// Waits in the background for an agent whose run is over.
@@ -166,7 +193,7 @@ impl Scope {
                 let put: service::StatePut = read(method, params)?;
                 write(&services.state.put(store, session, agent, put).await?)
             }
-            _ => Err(ServiceFailure::Unsupported),
+            _ => memory::serve(store, &services.session.owner, method, params).await,
         }
     }
 }

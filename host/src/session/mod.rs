@@ -1,7 +1,7 @@
 //! Sessions and what was said in them, behind [`SessionStore`].
 //!
 //! In reading order: [`ids`] (who is who), [`model`] (what is kept), [`message`] (ids of
-//! messages, and those that wait), [`record`]
+//! messages, and those that wait), [`memory`] (what is remembered for an owner), [`record`]
 //! (the folded events of a run), [`page`] (reading in pages), [`store`] (the
 //! trait and its errors), [`uploads`] (where uploaded files lie), [`sqlite`] (the
 //! store that is used).
@@ -12,6 +12,7 @@
 //! host that was killed still has what was streamed.
 
 pub mod ids;
+pub mod memory;
 pub mod message;
 pub mod model;
 pub mod page;
@@ -21,6 +22,7 @@ pub mod store;
 pub mod uploads;
 
 pub use ids::{Epoch, MessageId, Owner, RunId, SessionId};
+pub use memory::{MemoryEntry, MemoryPut};
 pub use message::{
     KnownMessage, MESSAGE_ID_KEPT_MS, MessageKey, MessageState, NewQueued, SessionQueue,
 };
@@ -33,6 +35,7 @@ pub use page::{Cursor, InvalidCursor, Page, PageRequest, TurnPage, TurnPageReque
 pub use record::{Forms, NumberedRecords, RunRecords, StoredRecord, TurnRecord};
 pub use sqlite::{OpenError, SqliteOptions, SqliteStore};
 pub use store::{
-    BeginRun, BegunRun, Entity, FinishRun, LostRun, NewUserTurn, SessionStore, StatePut, StoreError,
+    BeginRun, BegunRun, Entity, FinishRun, LostRun, NewUserTurn, ProfileSwitch, SessionStore,
+    StatePut, StoreError,
 };
 pub use uploads::UploadFolders;

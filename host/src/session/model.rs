@@ -14,6 +14,9 @@ use super::record::TurnRecord;
 /// A client's own notes about its session: any JSON object.
 pub type Metadata = serde_json::Map<String, Value>;
 
+/// The longest id of a profile, in bytes.
+pub const MAX_PROFILE_BYTES: usize = 200;
+
 /// A conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
@@ -21,6 +24,8 @@ pub struct Session {
     pub owner: Owner,
     /// The agent that answers; None for the configured default.
     pub agent: Option<String>,
+    /// The profile under which that agent works; None for its own choice.
+    pub profile: Option<String>,
     pub title: Option<String>,
     pub metadata: Metadata,
     pub created_at_ms: u64,
@@ -33,6 +38,7 @@ pub struct Session {
 pub struct NewSession {
     pub owner: Owner,
     pub agent: Option<String>,
+    pub profile: Option<String>,
     pub title: Option<String>,
     pub metadata: Metadata,
 }
@@ -44,6 +50,7 @@ impl NewSession {
         Self {
             owner,
             agent: None,
+            profile: None,
             title: None,
             metadata: Metadata::new(),
         }
@@ -54,6 +61,7 @@ impl NewSession {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SessionPatch {
     pub agent: Option<Option<String>>,
+    pub profile: Option<Option<String>>,
     pub title: Option<Option<String>>,
     /// Replaces all of it.
     pub metadata: Option<Metadata>,

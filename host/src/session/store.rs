@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::ids::{Epoch, MessageId, Owner, RunId, SessionId};
+use super::memory::{MemoryEntry, MemoryPut};
 use super::message::{KnownMessage, MessageKey, NewQueued, SessionQueue};
 use super::model::{
     FileRef, ImageData, NewSession, Numbering, Outcome, Run, RunFailure, RunStatus, Session,
@@ -147,6 +148,30 @@ pub trait SessionStore: Send + Sync + 'static {
         key: &str,
     ) -> Result<Option<StateValue>, StoreError>;
 
+    /// Remembers something for an owner. Whether it is a new entry, and not
+    /// another text for one that was there.
+    ///
+    /// # Errors
+    /// `MemoryFull` when the owner has as many as there may be.
+    async fn memory_put(&self, put: MemoryPut) -> Result<bool, StoreError>;
+
+    /// What is remembered for an owner under this key.
+    async fn memory_get(&self, owner: &Owner, key: &str)
+    -> Result<Option<MemoryEntry>, StoreError>;
+
+    /// At most `limit` entries of an owner that have any of the query's words
+    /// in their key or text, the best first. A query without words finds all,
+    /// the latest first.
+    async fn memory_search(
+        &self,
+        owner: &Owner,
+        query: &str,
+        limit: u32,
+    ) -> Result<Vec<MemoryEntry>, StoreError>;
+
+    /// Forgets an entry. Whether there was one.
+    async fn memory_delete(&self, owner: &Owner, key: &str) -> Result<bool, StoreError>;
+
     /// Where the session's count of events goes on. To be asked only when no
     /// run of the session is in progress.
     ///
@@ -256,9 +281,20 @@ pub struct FinishRun {
     /// Records not appended yet.
     pub records: NumberedRecords,
     pub state: Vec<StatePut>,
+    /// The profile that the agent has gone over to. None: it stays as it is.
+    pub profile: Option<ProfileSwitch>,
     /// The largest position any client can see until the next run begins: that
     /// of the last frame, though it is sent only after this is saved.
     pub last_seq: u64,
+}
+
+/// Another profile of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileSwitch {
+    /// The one that the run began with. When it is another by now, its client
+    /// has chosen meanwhile, and that choice stays.
+    pub from: Option<String>,
+    pub to: String,
 }
 
 /// One write of an agent's state.
@@ -315,6 +351,8 @@ pub enum StoreError {
     KnownMessage(KnownMessage),
     #[error("too many messages wait in the session")]
     QueueFull,
+    #[error("no more can be remembered for this owner")]
+    MemoryFull,
     #[error("the disk or the quota is full")]
     Full,
     #[error("the data folder can only be read")]

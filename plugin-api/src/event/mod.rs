@@ -279,7 +279,8 @@ impl Event {
         }
     }
 
-    /// The agent goes on as another profile.
+    /// The agent goes on as another profile. The host keeps the id with the session when the run's own agent emits
+    /// this, and gives it back as [`RunRequest::profile`](crate::RunRequest::profile).
     pub fn profile_switched(
         profile_id: impl Into<String>,
         profile_name: impl Into<String>,

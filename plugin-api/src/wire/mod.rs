@@ -58,5 +58,25 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
             "service-state-put-answer",
             schema_for!(service::StatePutAnswer),
         ),
+        ("service-memory-put", schema_for!(service::MemoryPut)),
+        (
+            "service-memory-put-answer",
+            schema_for!(service::MemoryPutAnswer),
+        ),
+        ("service-memory-get", schema_for!(service::MemoryGet)),
+        (
+            "service-memory-get-answer",
+            schema_for!(service::MemoryGetAnswer),
+        ),
+        ("service-memory-search", schema_for!(service::MemorySearch)),
+        (
+            "service-memory-search-answer",
+            schema_for!(service::MemorySearchAnswer),
+        ),
+        ("service-memory-delete", schema_for!(service::MemoryDelete)),
+        (
+            "service-memory-delete-answer",
+            schema_for!(service::MemoryDeleteAnswer),
+        ),
     ]
 }

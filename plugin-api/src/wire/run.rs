@@ -33,6 +33,9 @@ pub struct RunParams {
     pub outcome_data: Option<Value>,
     /// The session's metadata, an object or null.
     pub metadata: Value,
+    /// The profile that is chosen for the session; absent: none is, the agent uses its own default. Never there for
+    /// a subagent.
+    pub profile: Option<String>,
     /// Milliseconds that the agent has to end after a stop; 0: not said.
     pub grace_ms: u64,
 }

@@ -31,6 +31,14 @@ pub const HISTORY_LIST: &str = "history/list";
 pub const STATE_GET: &str = "state/get";
 /// Writes a value of the state that an agent keeps in a session. Committed with the turn.
 pub const STATE_PUT: &str = "state/put";
+/// Remembers a text for the session's owner, across sessions. Written at once, whatever becomes of the run.
+pub const MEMORY_PUT: &str = "memory/put";
+/// Reads what is remembered under a key.
+pub const MEMORY_GET: &str = "memory/get";
+/// Looks for what is remembered by its words.
+pub const MEMORY_SEARCH: &str = "memory/search";
+/// Forgets what is remembered under a key.
+pub const MEMORY_DELETE: &str = "memory/delete";
 /// From a toolset's instance: its tools are others now, list them again.
 pub const TOOLS_CHANGED: &str = "tools/changed";
 
@@ -171,4 +179,93 @@ pub struct StatePut {
 pub struct StatePutAnswer {
     /// The value's version now.
     pub version: u64,
+}
+
+/// Something that is remembered.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MemoryEntry {
+    /// Its name, unique for the owner.
+    pub key: String,
+    /// The text.
+    pub text: String,
+    /// When it was last written, in Unix milliseconds.
+    pub updated_at_ms: u64,
+}
+
+/// Parameters of [`MEMORY_PUT`].
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MemoryPut {
+    /// The name, 1 to 200 bytes. What has the same name is replaced.
+    pub key: String,
+    /// The text, 1 byte to 64 KiB.
+    pub text: String,
+}
+
+/// Answer of [`MEMORY_PUT`].
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MemoryPutAnswer {
+    /// Whether nothing had this name before.
+    pub is_new: bool,
+}
+
+/// Parameters of [`MEMORY_GET`].
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MemoryGet {
+    /// The name.
+    pub key: String,
+}
+
+/// Answer of [`MEMORY_GET`].
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MemoryGetAnswer {
+    /// What is remembered; null where there is nothing.
+    pub entry: Option<MemoryEntry>,
+}
+
+/// Parameters of [`MEMORY_SEARCH`].
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MemorySearch {
+    /// Words, of which an entry must have any. Without words: all entries, the latest first.
+    pub query: String,
+    /// The most entries to return; 0: as many as the host sees fit. The host may return fewer.
+    pub limit: u32,
+}
+
+/// Answer of [`MEMORY_SEARCH`].
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MemorySearchAnswer {
+    /// The entries, the best match first.
+    pub entries: Vec<MemoryEntry>,
+}
+
+/// Parameters of [`MEMORY_DELETE`].
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MemoryDelete {
+    /// The name.
+    pub key: String,
+}
+
+/// Answer of [`MEMORY_DELETE`].
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MemoryDeleteAnswer {
+    /// Whether there was something.
+    pub deleted: bool,
 }

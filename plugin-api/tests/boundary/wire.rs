@@ -2,7 +2,9 @@
 
 use plugin_api::serde_json::{self, Map, Value, json};
 use plugin_api::wire::service::{
-    AgentsRun, AgentsRunAnswer, StateGet, StateGetAnswer, StatePut, StatePutAnswer, ToolsCall,
+    AgentsRun, AgentsRunAnswer, MemoryDelete, MemoryDeleteAnswer, MemoryGet, MemoryGetAnswer,
+    MemoryPut, MemoryPutAnswer, MemorySearch, MemorySearchAnswer, StateGet, StateGetAnswer,
+    StatePut, StatePutAnswer, ToolsCall,
 };
 use plugin_api::wire::*;
 use plugin_api::{Event, schemars::Schema};
@@ -84,7 +86,7 @@ fn readers_take_extras_and_do_without_anything() {
     reads::<RunParams>(json!({
         "run_id": "r", "session_id": "s", "agent": "a", "content": "c", "user_text": "u", "images": [image],
         "files": [file], "tools": [tool], "subagents": [{ "name": "n", "summary": "s" }], "depth": 1,
-        "outcome_data": 1, "metadata": {}, "grace_ms": 9
+        "outcome_data": 1, "metadata": {}, "profile": "p", "grace_ms": 9
     }));
     reads::<OutcomeData>(outcome.clone());
     reads::<ToolList>(json!({ "tools": [tool] }));
@@ -111,6 +113,15 @@ fn readers_take_extras_and_do_without_anything() {
     reads::<StateGetAnswer>(json!({ "value": 1, "version": 2 }));
     reads::<StatePut>(json!({ "key": "k", "value": 1, "expected_version": 2 }));
     reads::<StatePutAnswer>(json!({ "version": 2 }));
+    let entry = json!({ "key": "k", "text": "t", "updated_at_ms": 3 });
+    reads::<MemoryPut>(json!({ "key": "k", "text": "t" }));
+    reads::<MemoryPutAnswer>(json!({ "is_new": true }));
+    reads::<MemoryGet>(json!({ "key": "k" }));
+    reads::<MemoryGetAnswer>(json!({ "entry": entry }));
+    reads::<MemorySearch>(json!({ "query": "q", "limit": 4 }));
+    reads::<MemorySearchAnswer>(json!({ "entries": [entry] }));
+    reads::<MemoryDelete>(json!({ "key": "k" }));
+    reads::<MemoryDeleteAnswer>(json!({ "deleted": true }));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod client;
 mod events;
 mod http_inside;
 mod metrics;
+mod openai;
 mod plugins;
 mod protocol_v1;
 mod protocol_v2;

@@ -11,7 +11,7 @@ sha256 = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
 "#;
 
 async fn read(host: &TestHost, token: Option<&str>) -> (u16, String) {
-    let request = reqwest::Client::new().get(format!("http://{}/metrics", host.address()));
+    let request = roundhouse_tests::http_client().get(format!("http://{}/metrics", host.address()));
     let request = match token {
         Some(token) => request.bearer_auth(token),
         None => request,

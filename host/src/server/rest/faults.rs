@@ -56,6 +56,9 @@ impl From<SessionFault> for Problem {
                     .pointer("/agent")
                     .agents(agents)
             }
+            SessionFault::Profile => {
+                Self::new(ProblemKind::InvalidBody, detail).pointer("/profile")
+            }
             SessionFault::TitleTooLong => {
                 Self::new(ProblemKind::InvalidBody, detail).pointer("/title")
             }

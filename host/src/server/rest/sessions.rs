@@ -17,6 +17,7 @@ use crate::plugin::Catalog;
 use crate::server::Host;
 use crate::server::openapi::Operation;
 use crate::server::problem::{Problem, ProblemKind};
+use crate::session::model::MAX_PROFILE_BYTES;
 use crate::session::{self, Metadata, Owner, RunId, SessionId, SessionPatch, StoreError};
 
 /// Longest title of a session, in characters.
@@ -57,7 +58,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             operation(Method::PATCH, SESSION, "updateSession", "Change a session")
                 .description(
                     "Keys that are left out stay as they are; null clears one. `metadata` is replaced as a whole. \
-                     Another agent answers from the next message on.",
+                     Another agent answers from the next message on, and \
+                     under another profile from the next run on.",
                 )
                 .body::<SessionChanges>(true)
                 .answer::<Session>(StatusCode::OK, "The session as it is now.")
@@ -84,6 +86,10 @@ pub(super) struct NewSession {
     /// The name of the agent that is to answer. The host's default agent if it is null or left out.
     #[serde(default)]
     agent: Option<String>,
+    /// The profile under which that agent is to work, one of the agent's own. Its default one if it is null or left out.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = MAX_PROFILE_BYTES))]
+    profile: Option<String>,
     /// A title, for people.
     #[serde(default)]
     #[schemars(length(max = MAX_TITLE))]
@@ -101,6 +107,10 @@ pub(super) struct SessionChanges {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<String>")]
     agent: Option<Option<String>>,
+    /// The profile under which that agent is to work from the next run on; null for its default one.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Option<String>", length(min = 1, max = MAX_PROFILE_BYTES))]
+    profile: Option<Option<String>>,
     /// A title; null for none.
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<String>", length(max = MAX_TITLE))]
@@ -122,6 +132,8 @@ pub(super) struct Session {
     id: SessionId,
     /// The name of the agent that answers; null for the host's default agent.
     agent: Option<String>,
+    /// The profile under which it works; null for its default one. Agents may change it in a run.
+    profile: Option<String>,
     title: Option<String>,
     /// The client's own notes.
     metadata: Metadata,
@@ -145,6 +157,7 @@ impl Session {
         Self {
             id: session.id,
             agent: session.agent,
+            profile: session.profile,
             title: session.title,
             metadata: session.metadata,
             created_at_ms: session.created_at_ms,
@@ -159,6 +172,8 @@ impl Session {
 pub(super) enum SessionFault {
     #[error("no agent `{}` is configured; there is: {}", .name.escape_debug(), .agents.join(", "))]
     UnknownAgent { name: String, agents: Vec<String> },
+    #[error("a profile's id has 1 to {MAX_PROFILE_BYTES} bytes")]
+    Profile,
     #[error("the title has more than {MAX_TITLE} characters")]
     TitleTooLong,
     #[error("the metadata has more than {MAX_METADATA} bytes as JSON")]
@@ -168,6 +183,7 @@ pub(super) enum SessionFault {
 fn check(
     catalog: &Catalog,
     agent: Option<&str>,
+    profile: Option<&str>,
     title: Option<&str>,
     metadata: Option<&Metadata>,
 ) -> Result<(), SessionFault> {
@@ -178,6 +194,9 @@ fn check(
             .collect();
         let name = name.chars().take(100).collect();
         return Err(SessionFault::UnknownAgent { name, agents });
+    }
+    if profile.is_some_and(|profile| !(1..=MAX_PROFILE_BYTES).contains(&profile.len())) {
+        return Err(SessionFault::Profile);
     }
     if title.is_some_and(|title| title.chars().count() > MAX_TITLE) {
         return Err(SessionFault::TitleTooLong);
@@ -196,12 +215,14 @@ async fn create(
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Session>), Problem> {
     let NewSession {
         agent,
+        profile,
         title,
         metadata,
     } = new;
     check(
         &host.in_force().catalog,
         agent.as_deref(),
+        profile.as_deref(),
         title.as_deref(),
         metadata.as_ref(),
     )?;
@@ -211,6 +232,7 @@ async fn create(
         .create(session::NewSession {
             owner,
             agent,
+            profile,
             title,
             metadata,
         })
@@ -257,6 +279,7 @@ async fn update(
 ) -> Result<Json<Session>, Problem> {
     let SessionChanges {
         agent,
+        profile,
         title,
         metadata,
     } = changes;
@@ -264,11 +287,13 @@ async fn update(
     check(
         &catalog,
         agent.as_ref().and_then(|agent| agent.as_deref()),
+        profile.as_ref().and_then(|profile| profile.as_deref()),
         title.as_ref().and_then(|title| title.as_deref()),
         metadata.as_ref().and_then(|metadata| metadata.as_ref()),
     )?;
     let patch = SessionPatch {
         agent,
+        profile,
         title,
         metadata: metadata.map(Option::unwrap_or_default),
     };

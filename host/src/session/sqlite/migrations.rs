@@ -12,6 +12,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_record_numbers.sql"),
     include_str!("migrations/0003_epochs.sql"),
     include_str!("migrations/0004_messages.sql"),
+    include_str!("migrations/0005_profiles_and_memory.sql"),
 ];
 
 /// Why a file could not be brought to the present schema.

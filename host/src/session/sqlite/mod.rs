@@ -11,6 +11,7 @@ mod fault;
 mod files;
 mod history;
 mod lost;
+mod memory;
 mod messages;
 mod migrations;
 mod operations;

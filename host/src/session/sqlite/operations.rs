@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use super::records::Form;
 use super::{
-    SqliteStore, deletion, history, lost, messages, queue, records, runs, sessions, state, uploads,
+    SqliteStore, deletion, history, lost, memory, messages, queue, records, runs, sessions, state,
+    uploads,
 };
 use crate::session::ids::{MessageId, Owner, RunId, SessionId};
+use crate::session::memory::{MemoryEntry, MemoryPut};
 use crate::session::message::{KnownMessage, NewQueued, SessionQueue};
 use crate::session::model::{
     FileRef, ImageData, NewSession, Numbering, Run, Session, SessionPatch, StateValue, StoredRun,
@@ -206,6 +208,47 @@ impl SessionStore for SqliteStore {
             state::get(conn, session, &agent, &key)
         })
         .await
+    }
+
+    async fn memory_put(&self, put: MemoryPut) -> Result<bool, StoreError> {
+        let bytes = put.entry.text.len();
+        self.writer
+            .call("remember", bytes, move |conn| memory::put(conn, &put))
+            .await
+    }
+
+    async fn memory_get(
+        &self,
+        owner: &Owner,
+        key: &str,
+    ) -> Result<Option<MemoryEntry>, StoreError> {
+        let (owner, key) = (owner.clone(), key.to_owned());
+        self.readers
+            .call("read what is remembered", move |conn| {
+                memory::get(conn, &owner, &key)
+            })
+            .await
+    }
+
+    async fn memory_search(
+        &self,
+        owner: &Owner,
+        query: &str,
+        limit: u32,
+    ) -> Result<Vec<MemoryEntry>, StoreError> {
+        let (owner, query) = (owner.clone(), query.to_owned());
+        self.readers
+            .call("search what is remembered", move |conn| {
+                memory::search(conn, &owner, &query, limit)
+            })
+            .await
+    }
+
+    async fn memory_delete(&self, owner: &Owner, key: &str) -> Result<bool, StoreError> {
+        let (owner, key) = (owner.clone(), key.to_owned());
+        self.writer
+            .call("forget", 0, move |conn| memory::delete(conn, &owner, &key))
+            .await
     }
 
     async fn numbering(&self, id: SessionId) -> Result<Numbering, StoreError> {

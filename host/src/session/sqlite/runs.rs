@@ -175,6 +175,10 @@ pub(super) fn finish(conn: &Connection, finish: &FinishRun) -> Result<(), Fault>
     for put in &finish.state {
         state::put(conn, session, put)?;
     }
+    if let Some(switch) = &finish.profile {
+        conn.prepare_cached("UPDATE sessions SET profile = ?2 WHERE key = ?1 AND profile IS ?3")?
+            .execute(params![session, switch.to, switch.from])?;
+    }
     Ok(())
 }
 

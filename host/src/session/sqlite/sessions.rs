@@ -16,8 +16,8 @@ pub(super) fn insert(
     now_ms: u64,
 ) -> Result<Session, Fault> {
     conn.prepare_cached(
-        "INSERT INTO sessions (id, owner, agent, title, created_at_ms, updated_at_ms, metadata, epoch)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
+        "INSERT INTO sessions (id, owner, agent, title, created_at_ms, updated_at_ms, metadata, epoch, profile)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         id,
@@ -26,12 +26,14 @@ pub(super) fn insert(
         new.title,
         Count(now_ms),
         Json(&new.metadata),
-        Epoch::random()
+        Epoch::random(),
+        new.profile
     ])?;
     Ok(Session {
         id,
         owner: new.owner.clone(),
         agent: new.agent.clone(),
+        profile: new.profile.clone(),
         title: new.title.clone(),
         metadata: new.metadata.clone(),
         created_at_ms: now_ms,
@@ -41,7 +43,7 @@ pub(super) fn insert(
 
 pub(super) fn select(conn: &Connection, owner: &Owner, id: SessionId) -> Result<Session, Fault> {
     conn.prepare_cached(
-        "SELECT id, owner, agent, title, created_at_ms, updated_at_ms, metadata FROM sessions
+        "SELECT id, owner, agent, title, created_at_ms, updated_at_ms, metadata, profile FROM sessions
          WHERE id = ?1 AND owner = ?2 AND deleting = 0",
     )?
     .query_row(params![id, owner], read)
@@ -61,7 +63,7 @@ pub(super) fn list(
     // Ids grow with time, and so does their text; none reaches a `g`.
     let items = conn
         .prepare_cached(
-            "SELECT id, owner, agent, title, created_at_ms, updated_at_ms, metadata FROM sessions
+            "SELECT id, owner, agent, title, created_at_ms, updated_at_ms, metadata, profile FROM sessions
              WHERE owner = ?1 AND deleting = 0 AND id < coalesce(?2, 'g')
              ORDER BY id DESC LIMIT ?3",
         )?
@@ -82,9 +84,10 @@ pub(super) fn update(
             agent = CASE WHEN ?3 THEN ?4 ELSE agent END,
             title = CASE WHEN ?5 THEN ?6 ELSE title END,
             metadata = coalesce(?7, metadata),
-            updated_at_ms = ?8
+            updated_at_ms = ?8,
+            profile = CASE WHEN ?9 THEN ?10 ELSE profile END
          WHERE id = ?1 AND owner = ?2 AND deleting = 0
-         RETURNING id, owner, agent, title, created_at_ms, updated_at_ms, metadata",
+         RETURNING id, owner, agent, title, created_at_ms, updated_at_ms, metadata, profile",
     )?
     .query_row(
         params![
@@ -96,6 +99,8 @@ pub(super) fn update(
             patch.title.as_ref().and_then(Option::as_ref),
             patch.metadata.as_ref().map(Json),
             Count(now_ms),
+            patch.profile.is_some(),
+            patch.profile.as_ref().and_then(Option::as_ref),
         ],
         read,
     )
@@ -112,6 +117,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
         created_at_ms: row.get::<_, Count>(4)?.0,
         updated_at_ms: row.get::<_, Count>(5)?.0,
         metadata: row.get::<_, Json<_>>(6)?.0,
+        profile: row.get(7)?,
     })
 }
 

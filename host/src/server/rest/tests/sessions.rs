@@ -29,6 +29,13 @@ async fn a_session_is_made_read_changed_and_deleted() {
         (&json!("Rain"), &json!("second"))
     );
     assert_eq!(changed["metadata"], session["metadata"]);
+    assert_eq!(changed["profile"], Value::Null);
+    for profile in [json!("careful"), Value::Null] {
+        let changes = Some(json!({ "profile": profile }));
+        let changed = api.call("PATCH", &path, changes).await.expect(200);
+        assert_eq!(changed["profile"], profile);
+        assert_eq!(changed["title"], "Rain");
+    }
     let changes = json!({"agent": null, "title": null, "metadata": {"new": true}});
     let changed = api.call("PATCH", &path, Some(changes)).await.expect(200);
     assert_eq!(
@@ -96,12 +103,16 @@ async fn a_wrong_body_is_refused_with_the_place_of_the_fault() {
         .problem("invalid-body");
     assert_eq!(
         misspelt["detail"],
-        "unknown field `titel`, expected one of `agent`, `title`, `metadata`"
+        "unknown field `titel`, expected one of `agent`, `profile`, `title`, `metadata`"
     );
     assert_eq!(
         (&misspelt["pointer"], &misspelt["line"]),
         (&json!("/titel"), &json!(1))
     );
+    for profile in [String::new(), "x".repeat(201)] {
+        let wrong = api.post("/sessions", json!({ "profile": profile })).await;
+        assert_eq!(wrong.problem("invalid-body")["pointer"], "/profile");
+    }
     let wrong = api
         .post("/sessions", json!({"metadata": []}))
         .await

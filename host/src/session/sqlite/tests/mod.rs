@@ -5,6 +5,7 @@ mod deleting;
 mod group_commit;
 mod history;
 mod latest;
+mod memory;
 mod messages;
 mod numbering;
 mod opening;
@@ -108,6 +109,7 @@ fn finish(run: RunId, answer: &str) -> FinishRun {
         truncated: false,
         records: NumberedRecords::default(),
         state: Vec::new(),
+        profile: None,
         last_seq: 9,
     }
 }

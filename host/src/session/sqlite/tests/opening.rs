@@ -38,7 +38,7 @@ async fn a_newer_file_is_refused_and_left_alone() {
     assert_eq!(
         error.to_string(),
         format!(
-            "the database {} cannot be used: its schema has version 99, this host knows up to 4; \
+            "the database {} cannot be used: its schema has version 99, this host knows up to 5; \
              start a newer host, or point `storage.path` elsewhere",
             folder.path().join(DATABASE).display()
         )

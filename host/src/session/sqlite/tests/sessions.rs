@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::session::{Entity, FileRef, Metadata, SessionPatch, StoreError};
+use crate::session::{Entity, FileRef, Metadata, ProfileSwitch, SessionPatch, StoreError};
 
 fn metadata(value: serde_json::Value) -> Metadata {
     serde_json::from_value(value).unwrap()
@@ -23,6 +23,7 @@ async fn a_session_is_read_as_it_was_made() {
         .create(NewSession {
             owner: owner(),
             agent: Some("echo".into()),
+            profile: Some("careful".into()),
             title: Some("Überschrift \0 \u{1f600}".into()),
             metadata: metadata(json!({"z": 1, "a": [null, {"b": "c"}]})),
         })
@@ -45,11 +46,13 @@ async fn a_patch_changes_what_it_names() {
     let patch = SessionPatch {
         title: Some(Some("A".into())),
         agent: Some(Some("echo".into())),
+        profile: Some(Some("careful".into())),
         metadata: Some(metadata(json!({"k": "v"}))),
     };
     let changed = store.update(&owner(), made.id, patch).await.unwrap();
     assert_eq!(changed.title.as_deref(), Some("A"));
     assert_eq!(changed.agent.as_deref(), Some("echo"));
+    assert_eq!(changed.profile.as_deref(), Some("careful"));
     assert_eq!(changed.metadata, metadata(json!({"k": "v"})));
     assert!(changed.updated_at_ms >= made.updated_at_ms);
 
@@ -60,6 +63,7 @@ async fn a_patch_changes_what_it_names() {
     let cleared = store.update(&owner(), made.id, patch).await.unwrap();
     assert_eq!(cleared.title, None);
     assert_eq!(cleared.agent.as_deref(), Some("echo"));
+    assert_eq!(cleared.profile.as_deref(), Some("careful"));
     assert_eq!(cleared.metadata, changed.metadata);
     assert_eq!(store.get(&owner(), made.id).await.unwrap(), cleared);
 }
@@ -123,4 +127,26 @@ fn first() -> crate::session::PageRequest {
 
 fn newest() -> crate::session::TurnPageRequest {
     crate::session::TurnPageRequest::newest(10)
+}
+
+#[tokio::test]
+async fn a_run_leaves_another_profile_unless_somebody_has_chosen_meanwhile() {
+    let (_folder, store) = new_store().await;
+    let session = new_session(&store).await;
+    let switch = async |from: Option<&str>, to: &str| {
+        let run = begin(session.id, "hello");
+        store.begin_run(run.clone()).await.unwrap();
+        let mut end = finish(run.run, "hello");
+        end.profile = Some(ProfileSwitch {
+            from: from.map(str::to_owned),
+            to: to.to_owned(),
+        });
+        store.finish_run(end).await.unwrap();
+        store.get(&owner(), session.id).await.unwrap().profile
+    };
+    assert_eq!(switch(None, "a").await.as_deref(), Some("a"));
+    assert_eq!(switch(Some("a"), "b").await.as_deref(), Some("b"));
+    // It began with one that is not in force any more.
+    assert_eq!(switch(Some("a"), "c").await.as_deref(), Some("b"));
+    assert_eq!(switch(None, "c").await.as_deref(), Some("b"));
 }
