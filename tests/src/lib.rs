@@ -1,6 +1,7 @@
 //! What the end-to-end tests are made of: the real host, real plugin libraries, real sockets.
 //!
 //! - [`host`]: [`TestHost`], the host in this process on a port of its own
+//! - [`c`]: the plugin in C
 //! - [`client`]: [`Client`], a WebSocket client that checks every frame it sends and gets
 //! - [`frame`]: a frame, and what frames add up to
 //! - [`model`]: [`ModelServer`], a model behind an OpenAI-compatible API
@@ -13,6 +14,7 @@
 //! - [`sse`]: a session's events over HTTP
 //! - [`wait`]: waiting for a state, never for a time
 
+pub mod c;
 pub mod client;
 pub mod frame;
 pub mod host;
@@ -27,6 +29,7 @@ pub mod script;
 pub mod sse;
 pub mod wait;
 
+pub use c::compile_c;
 pub use client::{Client, Close, Greeting};
 pub use frame::{Frame, events, fold, text_of};
 pub use host::TestHost;

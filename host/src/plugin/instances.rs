@@ -110,6 +110,7 @@ pub(crate) async fn end(
     let opened = host.open_shutdown()?;
     let ending = Arc::clone(instance);
     lifecycle::task(
+        host,
         opened,
         move |scope| ending.shutdown(scope),
         INSTANCE_DEADLINE,
@@ -157,7 +158,7 @@ impl Toolset {
         let opened = host.open_task(pass).map_err(LifecycleError::from)?;
         let toolset = Arc::clone(self);
         let list = move |scope| toolset.instance.handle.list(scope);
-        let json = lifecycle::task(opened, list, INSTANCE_DEADLINE).await?;
+        let json = lifecycle::task(host, opened, list, INSTANCE_DEADLINE).await?;
         let listing = Arc::new(Listing::parse(&json, &self.prefix)?);
         *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = listing;
         Ok(())

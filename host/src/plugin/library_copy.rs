@@ -24,6 +24,10 @@ const END_OF_OTHERS: Duration = Duration::from_secs(2);
 /// How long a worker that was killed is waited for; longer than its process is.
 const KILLED_WITHIN: Duration = Duration::from_secs(8);
 
+/// How long a call that was cancelled may go on. The SDK gives it two seconds, after which it is dropped where it awaits;
+/// what goes on after that keeps a thread of the library's.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+
 /// An opened copy of a library and the instances made in it.
 pub(crate) struct LibraryCopy {
     pub(crate) generation: Arc<Generation>,
@@ -137,13 +141,36 @@ impl LibraryCopy {
         self.hanging.load(Ordering::Acquire) > 0
     }
 
+    /// Looks later whether a call that was cancelled has ended, and counts as stuck if it has not: the library has only
+    /// so many threads, and other calls need them.
+    pub(crate) fn expect_end(self: &Arc<Self>, scope: u64) {
+        let copy = Arc::clone(self);
+        let looking = async move {
+            tokio::time::sleep(ENDS_WITHIN).await;
+            if copy.host.is_given_up(scope) {
+                tracing::warn!(
+                    generation = copy.generation.number(),
+                    "a call does not end although it was cancelled"
+                );
+                copy.set_stuck(true);
+            }
+        };
+        let retired = self.retired.clone();
+        self.tasks.spawn(retired.run_until_cancelled_owned(looking));
+    }
+
     /// Tells every agent and toolset that a session is gone.
     pub(crate) fn session_ended(&self, session: &str) {
+        let session: Arc<str> = session.into();
         for agent in self.instances.agents.values() {
-            agent.handle.session_ended(session);
+            let (agent, session) = (Arc::clone(agent), Arc::clone(&session));
+            let ended = move || agent.handle.session_ended(&session);
+            self.host.signals.send(ended);
         }
         for toolset in self.instances.toolsets.values() {
-            toolset.instance.handle.session_ended(session);
+            let (toolset, session) = (Arc::clone(toolset), Arc::clone(&session));
+            let ended = move || toolset.instance.handle.session_ended(&session);
+            self.host.signals.send(ended);
         }
     }
 

@@ -7,12 +7,14 @@ use plugin_api::abi::import::{
     Answer, Completion, EventRef, FailureKind, HostLibrary, LogLine, ServiceFailure, Sink,
 };
 use plugin_api::wire::service;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
+use super::chain::event_size;
 use super::gate::{Gate, Pass};
 use super::latest;
 use super::logs;
 use super::scopes::{NoRandom, ScopeEntry, ScopeGuard, ScopeTable};
+use super::signals::Signals;
 
 /// What a live run offers the library that runs it.
 ///
@@ -139,7 +141,15 @@ pub(crate) struct LibraryHost {
     scopes: Arc<ScopeTable<Entry>>,
     /// Runs and calls of which the host wants to hear more are inside.
     wanted: Arc<Gate>,
+    /// What the library is told.
+    pub(crate) signals: Signals,
+    /// Calls of it that are waited for hold one each.
+    pub(crate) threads: Arc<Semaphore>,
 }
+
+/// Calls of one library copy that may be in progress on threads of the host's at a time. They are to return at once; of
+/// those that do not, these many keep a thread.
+const CALL_THREADS: usize = 16;
 
 impl LibraryHost {
     pub(crate) fn new(plugin: &str) -> Arc<Self> {
@@ -147,6 +157,8 @@ impl LibraryHost {
             plugin: plugin.to_owned(),
             scopes: Arc::new(ScopeTable::new()),
             wanted: Arc::default(),
+            signals: Signals::default(),
+            threads: Arc::new(Semaphore::new(CALL_THREADS)),
         })
     }
 
@@ -284,6 +296,11 @@ impl LibraryHost {
         }
     }
 
+    /// Whether a scope was given up and the library has not ended what it stood for.
+    pub(crate) fn is_given_up(&self, scope: u64) -> bool {
+        matches!(self.scopes.get(scope), Some(Entry::GivenUp(_)))
+    }
+
     fn open(
         &self,
         entry: Entry,
@@ -329,7 +346,10 @@ impl HostLibrary for LibraryHost {
 
     fn request(&self, scope: u64, id: u64, method: &str, params: &str, sink: Sink) {
         match self.scopes.get(scope) {
-            Some(Entry::Run(run)) => run.host.request(id, method, params, sink),
+            Some(Entry::Run(run)) => {
+                let sink = self.signals.behind(sink);
+                run.host.request(id, method, params, sink);
+            }
             Some(Entry::Instance(instance)) => match &instance.tools_changed {
                 Some(changed) if method == service::TOOLS_CHANGED => {
                     changed.notify_one();
@@ -384,8 +404,14 @@ impl HostLibrary for LibraryHost {
     }
 }
 
+/// The most bytes of an item of progress. Whoever waits for it takes no more.
+const PROGRESS_BYTES: usize = 1024 * 1024;
+
 impl CallScope {
     fn progress(&self, event: EventRef<'_>) -> Answer {
+        if event_size(&event) > PROGRESS_BYTES {
+            return Answer::TooLarge;
+        }
         let Ok(event) = plugin_api::Event::from_parts(event) else {
             return Answer::Invalid;
         };

@@ -1,5 +1,6 @@
 //! Making and ending instances, each within a deadline.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,11 +8,19 @@ use std::time::Duration;
 use plugin_api::abi::import::{Completion, FailureKind, InstancePtr};
 use tokio::sync::oneshot;
 
-use super::library_host::{Entry, Opened};
+use super::library_host::{Entry, LibraryHost, Opened};
 use super::scopes::{NoRandom, ScopeGuard};
 
 /// How long a component may take to create an instance or to end one, and a toolset to list its tools.
 pub const INSTANCE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a library may take to be copied, to be opened, which runs its initialisers, and to say what it has.
+pub(crate) const OPENS_WITHIN: Duration = Duration::from_secs(60);
+
+/// A library takes longer than that. The thread that opens it is left to it.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` was not opened within {} seconds", .0.display(), OPENS_WITHIN.as_secs())]
+pub(crate) struct NotOpened<'a>(pub(crate) &'a Path);
 
 /// An instance could not be made or ended, or did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +32,10 @@ pub(crate) enum LifecycleError {
     Failed { kind: FailureKind, text: String },
     #[error("it broke the plugin boundary's rules: {0}")]
     Broken(&'static str),
+    #[error(
+        "it was shut down before, or calls of it that do not return keep all threads that it may have"
+    )]
+    NotBegun,
     #[error(transparent)]
     NoRandom(#[from] NoRandom),
 }
@@ -30,15 +43,32 @@ pub(crate) enum LifecycleError {
 /// How long a function of a library that ought to return at once is waited for.
 const RETURNS_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long a call waits for one of the threads that its library copy may have.
+const THREAD_WAIT: Duration = Duration::from_secs(5);
+
 /// Calls a function of a library that is to return at once, on a thread that may block: one that does not
 /// return must not take a thread from everybody else. When it has not returned after a second, what it was to
-/// start has begun all the same, and the answer is true.
+/// start has begun all the same, and the answer is true. It is false when calls that do not return keep all threads that
+/// the library copy may have.
 ///
 /// # Cancel safety
 ///
-/// Safe: the call was made, or will be.
-pub(crate) async fn call(function: impl FnOnce() -> bool + Send + 'static) -> bool {
-    let calling = tokio::task::spawn_blocking(function);
+/// Safe: the call was made, or will be, or never is.
+pub(crate) async fn call(
+    host: &LibraryHost,
+    function: impl FnOnce() -> bool + Send + 'static,
+) -> bool {
+    let waiting = Arc::clone(&host.threads).acquire_owned();
+    let Ok(Ok(thread)) = tokio::time::timeout(THREAD_WAIT, waiting).await else {
+        tracing::warn!(
+            "functions of a plugin that are to return at once keep all threads that it may have"
+        );
+        return false;
+    };
+    let calling = tokio::task::spawn_blocking(move || {
+        let _thread = thread;
+        function()
+    });
     match tokio::time::timeout(RETURNS_WITHIN, calling).await {
         Ok(Ok(answer)) => answer,
         // The library's functions do not panic; the runtime may be ending.
@@ -72,17 +102,20 @@ impl GivenUp {
 ///
 /// Not quite: dropped in the moment in which the instance arrives, it loses it. Let a task of its own await it.
 pub(crate) async fn create(
+    host: &LibraryHost,
     opened: Opened,
     create: impl FnOnce(u64) + Send + 'static,
     deadline: Duration,
 ) -> Result<(Option<InstancePtr>, ScopeGuard<Entry>), LifecycleError> {
     let Opened { scope, end } = opened;
     let id = scope.id();
-    call(move || {
+    let begun = call(host, move || {
         create(id);
         true
-    })
-    .await;
+    });
+    if !begun.await {
+        return Err(LifecycleError::NotBegun);
+    }
     match ended(end, deadline).await? {
         Completion::Finished { value, .. } => Ok((value, scope)),
         Completion::Stopped { .. } => Err(LifecycleError::Broken("it stopped in `create`")),
@@ -96,14 +129,15 @@ pub(crate) async fn create(
 ///
 /// Safe: what comes later is told that it is over.
 pub(crate) async fn task(
+    host: &LibraryHost,
     opened: Opened,
     start: impl FnOnce(u64) -> bool + Send + 'static,
     deadline: Duration,
 ) -> Result<String, LifecycleError> {
     let Opened { scope, end } = opened;
     let id = scope.id();
-    if !call(move || start(id)).await {
-        return Err(LifecycleError::Broken("it was shut down before"));
+    if !call(host, move || start(id)).await {
+        return Err(LifecycleError::NotBegun);
     }
     match ended(end, deadline).await? {
         Completion::Finished { json, .. } | Completion::Stopped { json } => Ok(json),

@@ -10,6 +10,9 @@ use super::schema::Schema;
 /// More than any model can choose from; a toolset that lists more has run wild.
 const TOOLS_KEPT: usize = 1024;
 
+/// Longest list, in bytes of JSON.
+const LIST_BYTES: usize = 8 * 1024 * 1024;
+
 /// Longest name of a tool, in bytes.
 const NAME_BYTES: usize = 128;
 
@@ -36,6 +39,8 @@ pub(crate) struct ListedTool {
 pub(crate) enum ListingError {
     #[error("its list of tools is not what it must be: {0}")]
     NotAList(serde_json::Error),
+    #[error("its list of tools has {0} bytes, and at most {LIST_BYTES} are allowed")]
+    TooLong(usize),
     #[error("it lists {0} tools, and at most {TOOLS_KEPT} are allowed")]
     TooMany(usize),
     #[error(
@@ -55,6 +60,9 @@ pub(crate) enum ListingError {
 impl Listing {
     /// Checks what a toolset answered to `list`; `prefix` is put before each name.
     pub(crate) fn parse(json: &str, prefix: &str) -> Result<Self, ListingError> {
+        if json.len() > LIST_BYTES {
+            return Err(ListingError::TooLong(json.len()));
+        }
         let list: ToolList = serde_json::from_str(json).map_err(ListingError::NotAList)?;
         if list.tools.len() > TOOLS_KEPT {
             return Err(ListingError::TooMany(list.tools.len()));
@@ -153,5 +161,8 @@ mod tests {
             .map(|n| json!({"name": format!("t{n}")}))
             .collect();
         assert!(error(json!({"tools": many})).contains("2000"));
+        let text = "x".repeat(9 << 20);
+        let text = error(json!({"tools": [{"name": "a", "description": text}]}));
+        assert!(text.contains("8388608 are allowed"), "{text}");
     }
 }

@@ -12,6 +12,7 @@ use super::catalog::Catalog;
 use super::component::{ComponentKind, Use, uses_by_plugin};
 use super::generations::{GenerationCount, Generations, Lease};
 use super::library_copy::LibraryCopy;
+use super::lifecycle::{NotOpened, OPENS_WITHIN};
 use super::loader::{CheckedUse, ComponentInfo, LoadError, OpenedCopy, open_copy};
 use super::plan::{self, Found, Plan};
 use super::search::SearchPath;
@@ -199,9 +200,13 @@ async fn open(
             open_and_check(&name, opened, &uses)
         })
     };
-    match opening.await {
-        Ok(checked) => make(name, checked, worker, generations).await,
-        Err(OpenFailure::Library(error)) => {
+    match tokio::time::timeout(OPENS_WITHIN, opening).await {
+        Err(_elapsed) => {
+            let fault = NotOpened(file).to_string();
+            Err(vec![library.entry.fault("/file", fault, "")])
+        }
+        Ok(Ok(checked)) => make(name, checked, worker, generations).await,
+        Ok(Err(OpenFailure::Library(error))) => {
             let key = if matches!(&error, LoadError::Open(open) if open.is_checksum()) {
                 "/sha256"
             } else {
@@ -209,7 +214,7 @@ async fn open(
             };
             Err(vec![library.entry.fault(key, error.to_string(), "")])
         }
-        Err(OpenFailure::Uses(faults)) => Err(faults),
+        Ok(Err(OpenFailure::Uses(faults))) => Err(faults),
     }
 }
 

@@ -181,7 +181,7 @@ impl Maker<'_> {
                 .map_err(|_| LifecycleError::Broken("its parameters cannot be written as JSON"))?;
             let opened = self.opened.host.open_instance(tools_changed)?;
             let create = move |scope| create(scope, &config, &params);
-            lifecycle::create(opened, create, INSTANCE_DEADLINE).await
+            lifecycle::create(&self.opened.host, opened, create, INSTANCE_DEADLINE).await
         };
         made.await.map_err(|error| match error {
             LifecycleError::Failed {

@@ -14,6 +14,7 @@
 //! - [`Agent`] starts runs ([`RunHandle`]), `tools` calls tools (`listing`, `patterns`), `chain` maps events, and `clock`
 //!   sees when that takes too long;
 //! - `library_host`: what a library may ask of the host, by its scopes (`scopes`, `latest`); `logs`: its log lines;
+//!   `signals`: what it is told;
 //! - [`inspect`]: a look at a library that makes no instance; `probe`: one that is opened to be examined.
 
 mod agent;
@@ -26,6 +27,8 @@ mod clock;
 mod component;
 mod descriptor;
 mod elf;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod generation;
 mod generations;
@@ -50,6 +53,7 @@ mod schema;
 mod scopes;
 mod search;
 mod secrets;
+mod signals;
 mod slot;
 mod staging;
 mod tools;

@@ -63,17 +63,21 @@ impl RunHandle {
             }
             begun
         };
-        lifecycle::call(run).await
+        lifecycle::call(&self.copy.host, run).await
     }
 
     /// Asks the agent to stop. Returns at once; may be called again.
     pub fn stop(&self) {
-        self.instance.handle.stop(self.opened.scope.id());
+        let (instance, scope) = (Arc::clone(&self.instance), self.opened.scope.id());
+        let stop = move || instance.handle.stop(scope);
+        self.copy.host.signals.send(stop);
     }
 
     /// Tells the agent that it may emit again after an answer of SLOW.
     pub fn resume(&self) {
-        self.instance.handle.resume(self.opened.scope.id());
+        let (instance, scope) = (Arc::clone(&self.instance), self.opened.scope.id());
+        let resume = move || instance.handle.resume(scope);
+        self.copy.host.signals.send(resume);
     }
 
     /// Waits for the end of the run.
@@ -117,7 +121,7 @@ impl Drop for RunHandle {
 }
 
 impl RunEnd {
-    fn from_completion(completion: Completion) -> Self {
+    pub(super) fn from_completion(completion: Completion) -> Self {
         match completion {
             Completion::Finished { json, .. } => Self::parsed(&json, Self::Finished),
             Completion::Stopped { json } => Self::parsed(&json, Self::Stopped),

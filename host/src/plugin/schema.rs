@@ -182,4 +182,21 @@ mod tests {
                 .is_empty()
         );
     }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_ends() {
+        for schema in [
+            json!({"$ref": "#"}),
+            json!({"allOf": [{"$ref": "#"}]}),
+            json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
+            json!({"$dynamicRef": "#me", "$dynamicAnchor": "me"}),
+            json!({"not": {"$ref": "#"}}),
+            json!({"if": {"$ref": "#"}}),
+        ] {
+            let compiled = Schema::compile(&schema);
+            if let Ok(compiled) = compiled {
+                let _ = compiled.breaches(&json!({"a": 1}));
+            }
+        }
+    }
 }

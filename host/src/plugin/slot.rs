@@ -12,6 +12,7 @@ use super::gate::Pass;
 use super::generations::Generations;
 use super::instances::{Instances, Used};
 use super::library_copy::LibraryCopy;
+use super::lifecycle::{NotOpened, OPENS_WITHIN};
 use super::loader::{CheckedUse, LoadError, OpenedCopy, open_copy};
 use super::worker::{Next, Policy, WorkerSettings};
 
@@ -384,8 +385,9 @@ impl PluginSlot {
             copies.fetch_add(1, Ordering::AcqRel);
             Ok::<_, LoadError>(opened)
         };
-        let opened = tokio::task::spawn_blocking(open)
+        let opened = tokio::time::timeout(OPENS_WITHIN, tokio::task::spawn_blocking(open))
             .await
+            .map_err(|_elapsed| NotOpened(&self.checked.staged).to_string())?
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
         opened.generation.came_from(&self.checked.generation);

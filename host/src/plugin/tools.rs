@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugin_api::abi::import::Completion;
+use plugin_api::abi::import::{Completion, FailureKind};
 use plugin_api::wire::{ToolCallParams, ToolOutputData, ToolSpecData};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,8 @@ use super::agent::Agent;
 use super::backing::Backing;
 use super::gate::Pass;
 use super::instances::Toolset;
-use super::library_host::{LibraryHost, Opened, Owner};
+use super::library_copy::LibraryCopy;
+use super::library_host::{Opened, Owner};
 use super::lifecycle::{self, GivenUp};
 use super::listing::ListedTool;
 use super::patterns::Patterns;
@@ -206,7 +207,7 @@ impl ToolRegistry {
             request,
             toolset,
             tool: &tool,
-            host: &copy.host,
+            copy: &copy,
             serving: &serving,
         };
         call.run(pass, progress, cancel).await
@@ -221,7 +222,7 @@ struct Call<'a> {
     request: ToolRequest<'a>,
     toolset: &'a ConfiguredToolset,
     tool: &'a ListedTool,
-    host: &'a LibraryHost,
+    copy: &'a Arc<LibraryCopy>,
     serving: &'a Arc<Toolset>,
 }
 
@@ -243,6 +244,7 @@ impl Call<'_> {
             run_id: self.request.run_id.to_owned(),
         };
         let (Opened { scope, mut end }, mut items) = self
+            .copy
             .host
             .open_call(owner, pass)
             .map_err(|error| error.to_string())?;
@@ -250,7 +252,10 @@ impl Call<'_> {
         let given_up = GivenUp::default();
         let cancel_call = CancelOnDrop(Some(|| {
             given_up.set();
-            self.serving.instance.handle.cancel(scope.id());
+            let (serving, scope) = (Arc::clone(self.serving), scope.id());
+            let cancel = move || serving.instance.handle.cancel(scope);
+            self.copy.host.signals.send(cancel);
+            self.copy.expect_end(scope);
         }));
         let deadline = tokio::time::sleep(self.toolset.timeout);
         tokio::pin!(deadline);
@@ -259,7 +264,7 @@ impl Call<'_> {
             begun = calling => if !begun {
                 return Err(format!("Tool `{name}` is not available."));
             },
-            () = &mut deadline => return Err(timed_out(name, self.toolset.timeout)),
+            () = &mut deadline => return Err(self.timed_out()),
         }
         let completion = loop {
             // Each arm can be dropped and taken up again: a channel, a oneshot by reference, a token, a
@@ -267,7 +272,7 @@ impl Call<'_> {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Err(cancelled(name)),
-                () = &mut deadline => return Err(timed_out(name, self.toolset.timeout)),
+                () = &mut deadline => return Err(self.timed_out()),
                 Some(item) = items.recv() => progress(&item),
                 completion = &mut end => break completion,
             }
@@ -276,7 +281,32 @@ impl Call<'_> {
         while let Ok(item) = items.try_recv() {
             progress(&item);
         }
-        output(name, completion.ok())
+        output(name, completion.ok()).map_err(|failure| self.told(failure))
+    }
+
+    fn timed_out(&self) -> String {
+        self.told(Failure::Plugins(timed_out(
+            self.request.tool,
+            self.toolset.timeout,
+        )))
+    }
+
+    /// A failure's text for the model; of what is the plugin's fault the operator hears as well.
+    fn told(&self, failure: Failure) -> String {
+        match failure {
+            Failure::Tools(text) => text,
+            Failure::Plugins(text) => {
+                let (toolset, plugin) = (&self.toolset.name, &self.toolset.plugin);
+                tracing::warn!(
+                    toolset,
+                    plugin,
+                    run = self.request.run_id,
+                    error = text,
+                    "a tool failed"
+                );
+                text
+            }
+        }
     }
 
     async fn begin(&self, scope: u64, args: String, params: String, given_up: GivenUp) -> bool {
@@ -289,7 +319,7 @@ impl Call<'_> {
             }
             begun
         };
-        lifecycle::call(call).await
+        lifecycle::call(&self.copy.host, call).await
     }
 
     fn params(&self) -> ToolCallParams {
@@ -319,17 +349,42 @@ impl<F: FnOnce()> Drop for CancelOnDrop<F> {
     }
 }
 
-fn output(name: &str, completion: Option<Completion>) -> Result<ToolOutputData, String> {
+/// A call without a result.
+enum Failure {
+    /// The tool says that it failed, as tools may.
+    Tools(String),
+    /// The plugin did what it must not.
+    Plugins(String),
+}
+
+fn output(name: &str, completion: Option<Completion>) -> Result<ToolOutputData, Failure> {
     let json = match completion {
         Some(Completion::Finished { json, .. } | Completion::Stopped { json }) => json,
-        Some(Completion::Failed { text, .. }) => {
-            return Err(format!("Tool `{name}` failed: {text}"));
+        Some(Completion::Failed { kind, text }) => {
+            let text = format!("Tool `{name}` failed: {text}");
+            return Err(match kind {
+                FailureKind::Internal => Failure::Plugins(text),
+                _ => Failure::Tools(text),
+            });
         }
-        None => return Err(format!("Tool `{name}` ended without an answer.")),
+        None => {
+            let text = format!("Tool `{name}` ended without an answer.");
+            return Err(Failure::Plugins(text));
+        }
     };
     serde_json::from_str(&json).map_err(|error| {
-        format!("Tool `{name}` gave an answer that is not what it must be: {error}.")
+        Failure::Plugins(format!(
+            "Tool `{name}` gave an answer that is not what it must be: {error}."
+        ))
     })
+}
+
+/// The text of a call's result, or of its failure.
+pub(super) fn result_of(name: &str, completion: Option<Completion>) -> String {
+    match output(name, completion) {
+        Ok(output) => output.text,
+        Err(Failure::Tools(text) | Failure::Plugins(text)) => text,
+    }
 }
 
 fn failed(text: &str) -> ToolOutputData {

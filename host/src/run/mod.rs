@@ -18,6 +18,8 @@ pub mod cursor;
 mod driver;
 mod encode;
 mod ending;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod history;
 mod inbox;

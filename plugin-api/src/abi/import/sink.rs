@@ -77,6 +77,11 @@ impl Sink {
         Self(Some(To::Other(answers)))
     }
 
+    /// Whether its answers are calls of a library's functions.
+    pub fn calls_a_library(&self) -> bool {
+        matches!(self.0, Some(To::Library(_)))
+    }
+
     /// Something on the way to the answer, as JSON.
     pub fn item(&self, json: &str) {
         match &self.0 {

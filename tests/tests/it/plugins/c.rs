@@ -1,11 +1,9 @@
 //! A plugin in C, compiled here with the published header, and what a library can do wrong that Rust would
 //! not let it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use plugin_api::Event;
 use roundhouse_host::plugin::{FailureKind, PluginState, RunEnd, ToolRequest};
+use roundhouse_tests::compile_c;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -13,35 +11,11 @@ use super::stage::{
     EVENT_BYTES, Recorder, Stage, answer, mapper_params, run, soon, start, toml_path, until,
 };
 
-/// Compiles the library, with macros that say what is wrong with it.
-fn compile(stage: &Stage, name: &str, macros: &[&str]) -> PathBuf {
-    let out = stage.path(&format!("{name}.so"));
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()))
-        .args([
-            "-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-O1",
-        ])
-        .args(macros.iter().map(|text| format!("-D{text}")))
-        .arg("-I")
-        .arg(here.join("../plugin-api/include"))
-        .arg(here.join("tests/it/plugins/c/plugin.c"))
-        .arg("-o")
-        .arg(&out)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    out
-}
-
 const AGENT: &str = "[agents.main]\ncomponent = \"c/agent\"\n";
 
 /// A configuration of the library, which is compiled first.
 fn with_library(stage: &Stage, macros: &[&str], rest: &str) -> String {
-    let file = compile(stage, "c", macros);
+    let file = compile_c(&stage.path(""), "c", macros);
     format!("[plugins.libraries.c]\nfile = {}\n{rest}", toml_path(&file))
 }
 
@@ -248,8 +222,8 @@ async fn a_kind_of_event_from_a_later_release_is_carried_as_a_custom_event() {
 #[tokio::test]
 async fn a_scope_is_worth_nothing_to_another_library() {
     let stage = Stage::new();
-    let one = compile(&stage, "one", &[]);
-    let other = compile(&stage, "other", &[]);
+    let one = compile_c(&stage.path(""), "one", &[]);
+    let other = compile_c(&stage.path(""), "other", &[]);
     let catalog = stage
         .load(&format!(
             "default_agent = \"one\"\n[plugins.libraries.one]\nfile = {}\n[plugins.libraries.other]\nfile = {}\n\
@@ -338,4 +312,102 @@ async fn garbage_from_a_mapper_is_its_fault() {
         });
         assert_eq!(mapped.unwrap_err().mapper, "c/mapper", "{bad}");
     }
+}
+
+/// The library with functions that do not return before `until` is there.
+fn hanging(stage: &Stage, macros: &[&str]) -> String {
+    let until = format!("UNTIL={}", toml_path(&stage.path("until")));
+    let folder = format!("FOLDER={}", toml_path(&stage.path("")));
+    let macros = [&[until.as_str(), &folder], macros].concat();
+    with_library(stage, &macros, AGENT)
+}
+
+// On one thread, which the library would block.
+#[tokio::test]
+async fn a_stop_that_does_not_return_holds_nobody_up() {
+    let stage = Stage::new();
+    let catalog = stage.load(&hanging(&stage, &["STOP_HANGS"])).await;
+    let agent = catalog.agent("main").unwrap();
+    let first = start(agent, "scope", &Recorder::new()).await;
+    first.stop();
+    // The same library goes on, but for its stops.
+    assert_eq!(answer(agent, "hello").await, "done");
+    drop(start(agent, "scope", &Recorder::new()).await);
+    assert_eq!(answer(agent, "hello").await, "done");
+    std::fs::write(stage.path("until"), "").unwrap();
+}
+
+#[test]
+fn runs_that_do_not_return_leave_threads_to_others() {
+    // Of which a host has a few hundred, and a test these.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(24)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stage = Stage::new();
+        let catalog = stage.load(&hanging(&stage, &[])).await;
+        let starts = (0..30).map(|_| {
+            let agent = std::sync::Arc::clone(catalog.agent("main").unwrap());
+            tokio::spawn(async move {
+                let params = super::stage::params("hang");
+                agent.start(&params, Recorder::new()).await
+            })
+        });
+        let starts = soon("30 starts", futures_util::future::join_all(starts)).await;
+        let begun = starts
+            .iter()
+            .filter(|start| start.as_ref().unwrap().is_ok());
+        assert_eq!(begun.count(), 16);
+        soon("a thread", tokio::task::spawn_blocking(|| ()))
+            .await
+            .unwrap();
+        std::fs::write(stage.path("until"), "").unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_library_that_does_not_open_is_given_up() {
+    let stage = Stage::new();
+    let config = hanging(&stage, &["INIT_HANGS"]);
+    let long_after = async {
+        until("the library's init", || stage.path("until.begun").exists()).await;
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(61)).await;
+        tokio::time::resume();
+    };
+    let (faults, ()) = tokio::join!(stage.faults(&config), long_after);
+    assert!(
+        faults.contains("FOLDER/c.so` was not opened within 60 seconds"),
+        "{faults}"
+    );
+    std::fs::write(stage.path("until"), "").unwrap();
+}
+
+// On two threads, which two runs would take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_not_returned_from_holds_nobody_up() {
+    let stage = Stage::new();
+    let config = hanging(&stage, &[]).replace("agents.main", "agents.c");
+    let host = roundhouse_tests::TestHost::with(&config).await;
+    let mut asking = Vec::new();
+    for _ in 0..3 {
+        let session = host.session_with("c").await;
+        let mut client = host.idle(session).await;
+        client.begin("ask").await;
+        asking.push(client);
+    }
+    until("an answer", || stage.path("until.begun").exists()).await;
+    let mut other = host.client().await;
+    let frames = other.run("hello").await;
+    assert_eq!(frames.last().unwrap().kind(), "stream_end");
+    std::fs::write(stage.path("until"), "").unwrap();
+    for client in &mut asking {
+        let frames = client.rest_of_run().await;
+        assert_eq!(frames.last().unwrap().kind(), "stream_end");
+    }
+    asking.push(other);
+    host.shut_down(asking).await;
 }

@@ -66,7 +66,7 @@ async fn after_a_run_was_abandoned_a_fresh_copy_serves() {
         "one fresh copy is enough"
     );
     assert_eq!(stage.report("report"), ["created main", "created main"]);
-    assert_eq!(catalog.tools().len(), 8);
+    assert_eq!(catalog.tools().len(), 13);
     catalog
         .agent("main")
         .unwrap()

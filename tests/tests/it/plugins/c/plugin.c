@@ -4,10 +4,15 @@
  * content of its message, which is found in the parameters without a JSON parser: tests see to it that no other
  * field holds these words. */
 
+/* For nanosleep and access. */
+#define _POSIX_C_SOURCE 200809L
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "roundhouse_plugin.h"
 
@@ -72,6 +77,39 @@ static void finish(uint64_t scope, const char *content) {
     char json[256];
     snprintf(json, sizeof json, "{\"content\":\"%s\",\"from_a_later_release\":[1]}", content);
     complete(scope, RH_STATUS_FINISHED, NULL, json);
+}
+
+/* Does not return until a file is there, or the folder that it is to be in is gone, as with the test. */
+#ifdef UNTIL
+static void hang(void) {
+    FILE *begun = fopen(UNTIL ".begun", "w");
+    if (begun) fclose(begun);
+    struct timespec moment = {0, 1000000};
+    while (access(UNTIL, F_OK) != 0 && access(FOLDER, F_OK) == 0) nanosleep(&moment, NULL);
+}
+#else
+static void hang(void) {}
+#endif
+
+/* Asks for the tools, and does not return from the answer. */
+static void item(void *scope, rh_str json) {
+    (void)scope;
+    (void)json;
+}
+
+static void done(void *scope, int32_t status, rh_str json) {
+    (void)status;
+    (void)json;
+    hang();
+    complete(*(uint64_t *)scope, RH_STATUS_FINISHED, NULL, "");
+    free(scope);
+}
+
+static void ask(uint64_t scope) {
+    uint64_t *own = malloc(sizeof *own);
+    *own = scope;
+    rh_sink sink = {sizeof sink, own, item, done};
+    host->request(host->ctx, scope, 1, str("tools/list"), str("{}"), &sink);
 }
 
 static int instance;
@@ -143,6 +181,11 @@ static void run(void *self, uint64_t scope, rh_str params) {
         while (!atomic_load(&stopped)) {
         }
         complete(scope, RH_STATUS_STOPPED, NULL, "{\"content\":\"stopped\"}");
+    } else if (contains(params, "\"ask\"")) {
+        ask(scope);
+    } else if (contains(params, "\"hang\"")) {
+        hang();
+        complete(scope, RH_STATUS_FINISHED, NULL, "");
     } else if (contains(params, "\"bad_outcome\"")) {
         complete(scope, RH_STATUS_FINISHED, NULL, "{not json");
     } else if (contains(params, "\"no_outcome\"")) {
@@ -160,6 +203,9 @@ static void run(void *self, uint64_t scope, rh_str params) {
 
 static void stop(void *self, uint64_t scope) {
     (void)self;
+#ifdef STOP_HANGS
+    hang();
+#endif
     atomic_store(&stopped, 1);
     if (!atomic_load(&blocking)) complete(scope, RH_STATUS_STOPPED, NULL, "{}");
 }
@@ -259,6 +305,9 @@ static const rh_component *const components[] = {
 
 static int32_t init(const rh_host *given) {
     host = given;
+#ifdef INIT_HANGS
+    hang();
+#endif
 #ifdef REFUSE
     return RH_ERR_UNSUPPORTED;
 #else
