@@ -55,6 +55,22 @@ pub(super) struct Kept {
     pub profile: Option<ProfileSwitch>,
 }
 
+/// The most of a failure's text that is sent and stored, in bytes. What people read is far shorter; a library may say
+/// anything.
+const FAILURE_BYTES: usize = 8 * 1024;
+
+/// What ends a text of which only the beginning is shown.
+const CUT: &str = " […]";
+
+/// As much of a failure's text as is shown.
+fn shown(mut text: String) -> String {
+    if text.len() > FAILURE_BYTES {
+        text.truncate(text.floor_char_boundary(FAILURE_BYTES - CUT.len()));
+        text.push_str(CUT);
+    }
+    text
+}
+
 /// Why an outcome is not taken: its content or its data has more bytes than a saved turn may.
 pub(super) fn too_large(outcome: &OutcomeData, limit: usize) -> Option<String> {
     let data = outcome.data.as_ref().map(|data| data.to_string().len());
@@ -92,6 +108,7 @@ impl Ending {
     }
 
     fn of_failure(kind: FailureKind, text: String) -> Self {
+        let text = shown(text);
         match kind {
             FailureKind::SessionNotFound => Self::session_not_found(),
             FailureKind::MaxIterations => Self::failed(ErrorCode::MaxIterations, text),
@@ -231,6 +248,37 @@ impl Ending {
             state: kept.state,
             profile: kept.profile,
             last_seq,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str, kind: FailureKind) -> String {
+        let end = RunEnd::Failed {
+            kind,
+            text: text.to_owned(),
+        };
+        Ending::of(end, 1000).failure.unwrap().1
+    }
+
+    #[test]
+    fn the_text_of_a_failure_is_as_long_as_a_client_can_bear() {
+        let kinds = [
+            FailureKind::Agent,
+            FailureKind::MaxIterations,
+            FailureKind::Internal,
+        ];
+        for kind in kinds {
+            let long = message(&"ä".repeat(1 << 20), kind);
+            assert!(
+                long.len() < 10_000 && long.ends_with(" […]"),
+                "{}",
+                long.len()
+            );
+            assert!(message("short", kind).ends_with("short"));
         }
     }
 }
