@@ -4,6 +4,7 @@
 
 mod chat;
 mod cli;
+mod faults;
 mod guide;
 mod killed;
 mod nested;

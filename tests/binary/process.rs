@@ -1,8 +1,9 @@
 //! A `roundhouse` process that a test starts, and ends with.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a process may take for anything before the test fails. Far above what it takes.
@@ -30,7 +31,11 @@ pub(crate) struct Serving {
     child: Child,
     /// Where it listens, as `127.0.0.1:PORT`.
     pub(crate) address: String,
+    log: Arc<Mutex<String>>,
 }
+
+/// What is kept of what a host writes to standard error, in bytes.
+const LOG_KEPT: usize = 4 * 1024 * 1024;
 
 impl Serving {
     /// Starts `roundhouse serve` in `folder` on a free port and waits until it listens.
@@ -52,16 +57,46 @@ impl Serving {
             if lines.read_line(&mut line).unwrap() == 0 {
                 panic!("the host ended before it listened:\n{all}");
             }
+            all.push_str(&line);
             if let Some((_, rest)) = line.split_once("listens on http://") {
                 break rest.split(',').next().unwrap().trim().to_owned();
             }
-            all.push_str(&line);
         };
-        // The rest is read so that the host never waits for somebody to read its log.
+        let log = Arc::new(Mutex::new(all));
+        // All of it is read, so that the host never waits for somebody to read its log.
+        let kept = Arc::clone(&log);
         std::thread::spawn(move || {
-            std::io::copy(&mut lines.by_ref().take(u64::MAX), &mut std::io::sink())
+            let mut line = Vec::new();
+            while lines
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
+                let mut kept = kept.lock().unwrap();
+                if kept.len() < LOG_KEPT {
+                    kept.push_str(&String::from_utf8_lossy(&line));
+                }
+                line.clear();
+            }
         });
-        Self { child, address }
+        Self {
+            child,
+            address,
+            log,
+        }
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// A field of its `/proc/PID/status`, in KiB.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self, field: &str) -> u64 {
+        let file = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(file).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// The process.

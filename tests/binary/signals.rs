@@ -171,13 +171,6 @@ async fn a_run_that_the_hosts_death_cut_short_is_lost_with_what_was_saved() {
     assert_eq!(exit_code(serving).await, Some(0));
 }
 
-/// A field of `/proc/PID/status`, in KiB.
-pub(crate) fn memory(serving: &Serving, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", serving.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_that_nobody_reads_does_not_grow_it() {
@@ -186,7 +179,7 @@ async fn a_flood_that_nobody_reads_does_not_grow_it() {
     let session = rest.create_session(&json!({})).await;
     let mut client = idle(&serving, session).await;
     client.run("warm").await;
-    let before = memory(&serving, "VmRSS");
+    let before = serving.memory("VmRSS");
     // 200 MB of text.
     let flood = repeat(
         50_000,
@@ -205,7 +198,7 @@ async fn a_flood_that_nobody_reads_does_not_grow_it() {
         }
     })
     .await;
-    let most = memory(&serving, "VmHWM");
+    let most = serving.memory("VmHWM");
     assert!(
         most < before + 100 * 1024,
         "{before} KiB before, {most} KiB at the most"

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::process::Serving;
-use crate::signals::{exit_code, memory};
+use crate::signals::exit_code;
 
 /// Swaps and sessions where nobody says otherwise.
 const SIZE: (usize, u64) = (200, 1000);
@@ -135,7 +135,7 @@ impl Stage {
 
     /// What the host has in memory, in bytes.
     fn resident(&self) -> u64 {
-        memory(&self.serving, "VmRSS") * 1024
+        self.serving.memory("VmRSS") * 1024
     }
 
     /// How many of these the host has: `task` for threads, `fd` for open files.

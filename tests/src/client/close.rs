@@ -71,6 +71,23 @@ impl Client {
         }
     }
 
+    /// What comes until the connection breaks off without a close, as it does when the host dies.
+    ///
+    /// # Panics
+    ///
+    /// When it does not break off in time, or is closed in order.
+    pub async fn until_broken_off(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        loop {
+            match self.receive("the end of the host").await {
+                Received::Frame(frame) => frames.push(frame),
+                Received::Closed(None) => return frames,
+                Received::Closed(Some(close)) => self.fail(&format!("closed in order: {close:?}")),
+                Received::Pong => {}
+            }
+        }
+    }
+
     /// Closes the connection as a client should, and waits until the host has let go of it.
     ///
     /// # Panics

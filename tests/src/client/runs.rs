@@ -1,7 +1,22 @@
 //! Whole runs and replays.
 
+use futures_util::StreamExt;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::Message;
+
 use super::{Client, Watch};
 use crate::frame::Frame;
+use crate::wait::PATIENCE;
+
+/// As much of a frame as a flood is looked at.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: &'a str,
+    #[serde(default)]
+    delta: Option<String>,
+}
 
 impl Client {
     /// Whether the frame is its run's last one.
@@ -76,6 +91,34 @@ impl Client {
                 return frames;
             }
             frames.push(frame);
+        }
+    }
+
+    /// The streamed text of a run that has begun, and its last frame. Of version 1, and without a look at each frame:
+    /// for more of them than could be checked.
+    ///
+    /// # Panics
+    ///
+    /// When the run does not end, or what comes is no frame.
+    pub async fn drink(mut self) -> (String, Value) {
+        let mut text = String::new();
+        loop {
+            let message = match tokio::time::timeout(PATIENCE, self.socket.next()).await {
+                Ok(Some(Ok(Message::Text(message)))) => message,
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
+                other => self.fail(&format!("no frame: {other:?}")),
+            };
+            let glance: Glance<'_> = match serde_json::from_str(&message) {
+                Ok(glance) => glance,
+                Err(error) => self.fail(&format!("not a frame ({error}): {message}")),
+            };
+            match glance.kind {
+                "stream_delta" => text.push_str(&glance.delta.unwrap_or_default()),
+                "stream_end" | "stream_stopped" | "error" => {
+                    return (text, serde_json::from_str(&message).unwrap_or_default());
+                }
+                _ => {}
+            }
         }
     }
 }
