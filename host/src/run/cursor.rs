@@ -57,8 +57,6 @@ pub struct Cursor {
     counts: ReadCounts,
     /// The first position that was not written yet.
     unwritten: u64,
-    /// For which event a waker stands in the log, and whose it is; zeroes when none does.
-    waits: (u64, usize),
 }
 
 /// What a cursor has read.
@@ -177,7 +175,6 @@ impl Cursor {
             slot,
             counts: ReadCounts::default(),
             unwritten: next,
-            waits: (0, 0),
         }
     }
 
@@ -302,22 +299,15 @@ impl Cursor {
         poll_fn(|cx| self.poll_ready(cx, 1)).await;
     }
 
-    /// Ready when there is something to read: so many events, or the run's end. The latest task that has polled it is woken,
-    /// at the latest by the next event if it waits for one; if it waits for more, it must not rely on them to come.
+    /// Ready when there is something to read: so many events, or the run's end. Whoever waits for more than one event must not
+    /// rely on them to come. The latest task that has polled it is woken.
     pub fn poll_ready(&mut self, cx: &Context<'_>, events: u64) -> Poll<()> {
-        if self.is_ready(events) {
-            return Poll::Ready(());
-        }
-        let want = self.wanted(events);
-        // A waker is taken from the log by the event that is wanted alone, and there was none since.
-        let waits = (want, cx.waker().data().addr());
-        if self.waits == waits {
-            return Poll::Pending;
-        }
-        self.waits = (0, 0);
-        let (version, slot) = (self.version, self.slot);
-        if self.log.wait(version, slot, want, cx.waker()) && !self.is_ready(events) {
-            self.waits = waits;
+        let (version, slot, want) = (self.version, self.slot, self.wanted(events));
+        // Looked at again behind the wait, for the run may have ended meanwhile.
+        if !self.is_ready(events)
+            && self.log.wait(version, slot, want, cx.waker())
+            && !self.is_ready(events)
+        {
             return Poll::Pending;
         }
         Poll::Ready(())

@@ -134,6 +134,10 @@ impl Window {
         if self.ends.is_empty() {
             self.ends = VecDeque::new();
             self.pieces = VecDeque::new();
+            // The rest of a chunk keeps all of it.
+            self.fresh = BytesMut::new();
+            self.scratch = Vec::new();
+            self.chunk_size = 0;
         }
     }
 

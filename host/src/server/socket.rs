@@ -169,6 +169,10 @@ async fn converse(
             return end;
         }
         connection.written(link.last_sent.into_std());
+        // Looked at whether or not there are events all the time. Nothing more is for it, not even what is ready.
+        if revocation.has_come() {
+            return Some(CloseCode::NotAuthenticated);
+        }
         if connection.has_work() {
             let beat = connection.heartbeat();
             let work = link.while_beating(heartbeat, beat, connection.work(&mut out));
@@ -187,20 +191,11 @@ async fn converse(
             continue;
         }
         eager = 0;
-        // Looked at whether or not there are events all the time. Nothing more is for it, not even what is ready.
-        if revocation.has_come() {
-            return Some(CloseCode::NotAuthenticated);
-        }
         // Whatever is not looked at now is there the next time: a frame is taken whole or stays in the socket, the log keeps
         // what was not read, and the rest are states.
         let happened = poll_fn(|cx| {
-            if let Poll::Ready(frame) = link.poll_hear(cx) {
-                return Poll::Ready(Happened::Heard(frame));
-            }
-            if connection.poll_ready(cx, worth).is_ready() {
-                return Poll::Ready(Happened::Events);
-            }
-            seldom.poll(cx, |cx| {
+            // First, or a client that sends all the time would keep them off. Mostly it is one look.
+            let rare = seldom.poll(cx, |cx| {
                 if gone.as_mut().poll(cx).is_ready() {
                     Poll::Ready(Happened::Gone)
                 } else if revoked.as_mut().poll(cx).is_ready() {
@@ -210,7 +205,14 @@ async fn converse(
                 } else {
                     timer.as_mut().poll(cx).map(|()| Happened::Due)
                 }
-            })
+            });
+            if rare.is_ready() {
+                return rare;
+            }
+            if let Poll::Ready(frame) = link.poll_hear(cx) {
+                return Poll::Ready(Happened::Heard(frame));
+            }
+            connection.poll_ready(cx, worth).map(|()| Happened::Events)
         });
         let happened = if worth == 1 {
             happened.await
@@ -218,6 +220,10 @@ async fn converse(
             let gathered = Box::pin(timeout(GATHERING, happened)).await;
             gathered.unwrap_or(Happened::Gathered)
         };
+        if !matches!(happened, Happened::Events) {
+            // Else whatever happens more often than that would have the events wait for ever.
+            worth = 1;
+        }
         match happened {
             Happened::Heard(frame) => {
                 let taking = take(link, &mut connection, terms, frame, &mut out);
@@ -225,8 +231,7 @@ async fn converse(
                     return end;
                 }
             }
-            Happened::Events => {}
-            Happened::Gathered => worth = 1,
+            Happened::Events | Happened::Gathered => {}
             Happened::Gone => {
                 let ending = link.finish(&mut connection, out, CloseCode::SessionNotFound);
                 return Box::pin(ending).await;
@@ -314,13 +319,19 @@ async fn greet(
         // The greeting comes first, and it waits for the store alone.
         Version::V2 => opening.await,
     };
-    opened.map_err(|error| match error {
+    let mut connection = opened.map_err(|error| match error {
         StoreError::NotFound(_) => Some(CloseCode::SessionNotFound),
         error => {
             tracing::error!(%error, "it could not be read where a session stands");
             Some(CloseCode::Draining { retry: RETRY })
         }
-    })
+    })?;
+    // With the greeting goes the first of what it announces, mostly all of it.
+    if connection.is_replaying() {
+        let pumped = connection.pump(out);
+        pumped.map_err(|_| Some(CloseCode::TooSlow))?;
+    }
+    Ok(connection)
 }
 
 /// Handles what was read of the client. `Err` holds what to close with, if the client can still be told.

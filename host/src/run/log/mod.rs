@@ -213,7 +213,9 @@ impl EventLog {
         inner.close_open();
         inner.unsaved = Unsaved::default();
         span.end.store(inner.last_seq, Ordering::Release);
-        self.publish(inner);
+        self.last_seq.store(inner.last_seq, Ordering::Release);
+        // Whatever they wait for: that the run is over is what some of them do.
+        Self::wake(inner, u64::MAX);
     }
 
     /// Ends the run in progress, whichever it is, with `last`.
@@ -316,13 +318,12 @@ impl EventLog {
         self.last_seq.store(inner.last_seq, Ordering::Release);
         let last = inner.last_seq;
         if inner.lanes.iter().any(|lane| lane.is_awaited(last)) {
-            Self::wake(inner);
+            Self::wake(inner, last);
         }
     }
 
-    /// Wakes whoever waits, once the lock is given back.
-    fn wake(mut inner: MutexGuard<'_, Inner>) {
-        let last = inner.last_seq;
+    /// Wakes whoever waits for the event at position `last` or one before it, once the lock is given back.
+    fn wake(mut inner: MutexGuard<'_, Inner>, last: u64) {
         let (mut one, mut others) = (None, Vec::new());
         for lane in &mut inner.lanes {
             lane.take_waiting(last, |waker| match one {

@@ -101,7 +101,7 @@ pub(super) fn start<W, C>(
     let completer = Completer::new(host, id);
     match runtime::begin() {
         // Nobody awaits the task: it tells the host itself that it has ended, once, whatever happens.
-        Ok(runtime) => drop(runtime.spawn(task(completer, bound, work, completed))),
+        Ok(runtime) => runtime.spawn(task(completer, bound, work, completed)),
         Err(error) => drop(completer.complete(Ending::internal(error))),
     }
 }
