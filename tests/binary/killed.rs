@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use roundhouse_host::session::SessionId;
 use roundhouse_tests::client::Connect;
@@ -214,18 +213,38 @@ enum Kill {
     Between { runs: u8 },
 }
 
-/// A client that never gives up, through a few deaths of its host.
-#[tokio::test(flavor = "multi_thread")]
-async fn whenever_it_dies_a_client_has_everything_or_was_told() {
+/// Schedules of kills that are tried, and how many more to find a small one that fails. Each takes seconds.
+const SCHEDULES: u32 = 5;
+const SHRINKING: u32 = 20;
+
+#[test]
+fn whenever_it_dies_a_client_has_everything_or_was_told() {
     let kill_at = prop_oneof![
         3 => (1..400u64, 0..1500u64).prop_map(|(events, wait_ms)| Kill::Within { events, wait_ms }),
         1 => (1..4u8).prop_map(|runs| Kill::Between { runs }),
     ];
-    let mut runner = TestRunner::new(Config::default());
-    let kills = prop::collection::vec(kill_at, 4..5)
-        .new_tree(&mut runner)
-        .unwrap()
-        .current();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut runner = TestRunner::new(Config {
+        cases: SCHEDULES,
+        max_shrink_iters: SHRINKING,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let result = runner.run(&prop::collection::vec(kill_at, 1..5), |kills| {
+        runtime.block_on(outlive(kills));
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+/// A client that never gives up, through a few deaths of its host.
+async fn outlive(kills: Vec<Kill>) {
     let folder = folder();
     let (mut serving, rest) = serve(folder.path());
     let session = rest.create_session(&json!({})).await;

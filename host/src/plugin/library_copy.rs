@@ -144,9 +144,11 @@ impl LibraryCopy {
     /// Looks later whether a call that was cancelled has ended, and counts as stuck if it has not: the library has only
     /// so many threads, and other calls need them.
     pub(crate) fn expect_end(self: &Arc<Self>, scope: u64) {
-        let copy = Arc::clone(self);
-        let looking = async move {
+        let copy = Arc::downgrade(self);
+        // Nobody awaits it, since the copy may have to be ended because of what it finds; it lasts some seconds.
+        tokio::spawn(async move {
             tokio::time::sleep(ENDS_WITHIN).await;
+            let Some(copy) = copy.upgrade() else { return };
             if copy.host.is_given_up(scope) {
                 tracing::warn!(
                     generation = copy.generation.number(),
@@ -154,9 +156,7 @@ impl LibraryCopy {
                 );
                 copy.set_stuck(true);
             }
-        };
-        let retired = self.retired.clone();
-        self.tasks.spawn(retired.run_until_cancelled_owned(looking));
+        });
     }
 
     /// Tells every agent and toolset that a session is gone.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::assemble;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Plugin};
 use super::component::{ComponentKind, Use, uses_by_plugin};
 use super::generations::{GenerationCount, Generations, Lease};
 use super::library_copy::LibraryCopy;
@@ -110,7 +110,8 @@ async fn load_beside(
     let found = config.plugins.libraries.iter().map(|(name, library)| {
         let uses = uses.remove(name).unwrap_or_default();
         let present = serving.and_then(|serving| serving.plugin(name));
-        plan::find(name, library, uses, Arc::clone(&search), present)
+        let (search, worker) = (Arc::clone(&search), worker_of(library, config));
+        async move { plan::find(name, library, uses, search, worker.as_deref(), present).await }
     });
     let found: Vec<_> = found.collect();
     let found: Vec<Found<'_>> = join_all(found).await;
@@ -122,12 +123,7 @@ async fn load_beside(
         plan::has_room(&found, count)?;
     }
     let attempts = found.into_iter().map(|found| {
-        let worker = WorkerSettings::of(
-            &found.library.isolation,
-            &config.plugins,
-            config.limits.event_bytes,
-            config.limits.run_time,
-        );
+        let worker = worker_of(found.library, config);
         attempt(found, generations, worker)
     });
     let mut attempts: Vec<Attempt<'_>> = join_all(attempts).await;
@@ -135,7 +131,11 @@ async fn load_beside(
 
     let must_not_fail = |attempt: &Attempt<'_>| {
         let present = serving.and_then(|serving| serving.plugin(attempt.name));
-        attempt.library.required || present.is_some_and(|present| present.lease.is_some())
+        let serves = |present: &Plugin| {
+            let lease = present.lease.as_ref();
+            lease.is_some_and(|lease| lease.slot.failed().is_none())
+        };
+        attempt.library.required || present.is_some_and(serves)
     };
     if attempts
         .iter()
@@ -145,6 +145,16 @@ async fn load_beside(
     }
     let generations = Arc::clone(generations);
     Ok(Arc::new(assemble::catalog(config, attempts, generations)))
+}
+
+/// How the plugin's workers are to be started, if it is to be in such.
+fn worker_of(library: &Library, config: &Config) -> Option<Arc<WorkerSettings>> {
+    WorkerSettings::of(
+        &library.isolation,
+        &config.plugins,
+        config.limits.event_bytes,
+        config.limits.run_time,
+    )
 }
 
 /// Runs what blocks on a thread for that. A panic in it goes on here.

@@ -118,6 +118,9 @@ const NEVER: u8 = 0;
 const SOMETIMES: u8 = 1;
 const ALWAYS: u8 = 2;
 
+/// The most bytes that a place's target and names of fields may have together: what is kept of it is kept for ever.
+const PLACE_BYTES: usize = 1024;
+
 type Places = HashMap<String, &'static Place>;
 static PLACES: LazyLock<RwLock<Places>> = LazyLock::new(RwLock::default);
 
@@ -135,7 +138,7 @@ fn place_of(level: Level, target: &str, names: &[&str]) -> &'static Place {
         return place;
     }
     let overflow_key = format!("{level}");
-    let (key, target, names, overflow) = if places.len() < PLACES_KEPT {
+    let (key, target, names, overflow) = if places.len() < PLACES_KEPT && key.len() <= PLACE_BYTES {
         (key, target, names, false)
     } else if let Some(place) = places.get(&overflow_key) {
         return place;

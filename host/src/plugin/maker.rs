@@ -5,6 +5,7 @@
 )]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plugin_api::abi::import::{
     AgentFns, ComponentKind as Functions, FailureKind, InstancePtr, MapperFns, ToolsetFns,
@@ -22,6 +23,9 @@ use super::loader::{CheckedUse, OpenedCopy};
 use super::scopes::ScopeGuard;
 use super::worker::{RemoteInstance, Worker};
 use crate::config::Fault;
+
+/// How long a toolset that could not be listed may take to end.
+const END_OF_UNLISTED: Duration = Duration::from_secs(5);
 
 /// Makes instances.
 pub(crate) struct Maker<'a> {
@@ -127,8 +131,10 @@ impl Maker<'_> {
         match self.list(&toolset).await {
             Ok(()) => Ok(Made::Toolset(toolset)),
             Err(error) => {
-                // It was made and will not be used. That it cannot be listed is told; how it ends need not be.
-                let _ = end(&toolset, &self.opened.host).await;
+                // It was made and will not be used. That it cannot be listed is told; how it ends need not be, and not
+                // whether: it may be listing still.
+                let ending = end(&toolset, &self.opened.host);
+                let _ = tokio::time::timeout(END_OF_UNLISTED, ending).await;
                 Err(wanted
                     .of
                     .component_fault(format!("cannot be used: {error}"), ""))

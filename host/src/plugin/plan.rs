@@ -9,9 +9,11 @@ use serde_json::Value;
 use super::catalog::{Plugin, PluginState};
 use super::component::Use;
 use super::generations::GenerationCount;
+use super::lifecycle::{NotOpened, OPENS_WITHIN};
 use super::load::{CatalogError, LoadedPlugin, blocking};
 use super::search::SearchPath;
 use super::staging::sha256_of;
+use super::worker::WorkerSettings;
 use crate::config::{Fault, Isolation, Library, LibraryFile};
 
 /// A plugin before it is loaded.
@@ -38,6 +40,7 @@ pub(super) async fn find<'a>(
     library: &'a Library,
     uses: Vec<Use>,
     search: Arc<SearchPath>,
+    worker: Option<&WorkerSettings>,
     present: Option<&Plugin>,
 ) -> Found<'a> {
     let looked_for = match &library.file {
@@ -51,11 +54,20 @@ pub(super) async fn find<'a>(
             (looked_for, Plan::Fail(vec![fault]))
         }
         Ok(file) => {
-            let plan = match present.and_then(|present| kept(present, library)) {
+            let plan = match present.and_then(|present| kept(present, library, worker)) {
                 None => Plan::Open(uses),
                 Some(loaded) => {
                     let (name, file, sha256) = (name.to_owned(), file.clone(), library.sha256);
-                    blocking(move || compared(loaded, &name, &file, sha256.as_ref(), uses)).await
+                    let looked_at = file.clone();
+                    let comparing =
+                        blocking(move || compared(loaded, &name, &file, sha256.as_ref(), uses));
+                    // It runs the library's own code.
+                    tokio::time::timeout(OPENS_WITHIN, comparing)
+                        .await
+                        .unwrap_or_else(|_| {
+                            let problem = NotOpened(&looked_at).to_string();
+                            Plan::Fail(vec![library.entry.fault("/file", problem, "")])
+                        })
                 }
             };
             (file, plan)
@@ -79,7 +91,11 @@ pub(super) fn settings(library: &Library) -> Value {
 }
 
 /// The plugin that serves under the name, if it may go on to.
-fn kept(present: &Plugin, library: &Library) -> Option<LoadedPlugin> {
+fn kept(
+    present: &Plugin,
+    library: &Library,
+    worker: Option<&WorkerSettings>,
+) -> Option<LoadedPlugin> {
     let lease = present.lease.as_ref()?;
     let PluginState::Loaded {
         library: own_name,
@@ -91,6 +107,8 @@ fn kept(present: &Plugin, library: &Library) -> Option<LoadedPlugin> {
         return None;
     };
     let as_it_is = present.settings == settings(library)
+        // Workers are told some limits when they are started.
+        && lease.slot.worker_settings() == worker
         && !lease.slot.is_worn_out()
         && lease.slot.failed().is_none();
     as_it_is.then(|| LoadedPlugin {

@@ -185,7 +185,12 @@ impl PluginSlot {
 
     /// Whether so many of its copies got stuck that no fresh one is opened any more.
     pub(crate) fn is_worn_out(&self) -> bool {
-        self.copies_opened.load(Ordering::Acquire) >= COPIES_OPENED
+        self.worker.is_none() && self.copies_opened.load(Ordering::Acquire) >= COPIES_OPENED
+    }
+
+    /// How its workers are started, if its copies are in such.
+    pub(crate) fn worker_settings(&self) -> Option<&WorkerSettings> {
+        self.worker.as_deref()
     }
 
     /// New runs take it from now on.
@@ -331,6 +336,7 @@ impl PluginSlot {
                             "its worker failed {times} times in a row and is not started again; the last time: {how}"
                         );
                         tracing::error!(plugin, reason, "a plugin has failed");
+                        stuck.generation.ended();
                         let _ = self.failed.set(reason.clone());
                         return Err(NotServing::Failed(reason));
                     }

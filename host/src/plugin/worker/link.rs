@@ -264,6 +264,8 @@ impl Link {
             // The first reason counts.
             let _ = self.fault.set(why.to_owned());
             self.process.kill();
+            // A process that it has left behind may hold the other end. What is in the socket is read still.
+            let _ = self.socket.shutdown(std::net::Shutdown::Both);
         }
     }
 

@@ -20,7 +20,7 @@ const SOCKET_BYTES: usize = 64 * 1024;
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the workers of a plugin are started.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkerSettings {
     /// The `roundhouse` that they run; `None` for the program of this process.
     executable: Option<PathBuf>,

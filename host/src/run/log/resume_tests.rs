@@ -280,7 +280,7 @@ fn check(limits: LogLimits, steps: Vec<Step>) -> Result<usize, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
     fn what_a_client_has_adds_up_or_it_was_told(steps in prop::collection::vec(step(), 0..80)) {

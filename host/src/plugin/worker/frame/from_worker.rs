@@ -8,7 +8,7 @@ use super::{End, FrameError};
 /// What a worker tells the host.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FromWorker<'a> {
-    /// The library is open. JSON: an [`Opened`](super::super::described::Opened).
+    /// The library is open. JSON: an `Opened` of `described`.
     Opened(&'a str),
     /// The library cannot be opened, and why.
     Refused(&'a str),

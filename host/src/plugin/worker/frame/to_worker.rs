@@ -6,7 +6,7 @@ use super::{FrameError, Reply};
 /// What the host tells a worker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ToWorker<'a> {
-    /// The first frame. JSON: a [`Hello`](super::super::described::Hello).
+    /// The first frame. JSON: a `Hello` of `described`.
     Hello(&'a str),
     /// `create`
     Create {
