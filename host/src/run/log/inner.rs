@@ -38,7 +38,7 @@ pub(in crate::run) struct Inner {
 
 /// How many bytes a log collects for saving before it asks for that, rather than for the next second: what waits is in
 /// memory, and all of it is written at once.
-const MUCH: usize = 8 * 1024 * 1024;
+const MUCH: usize = 2 * 1024 * 1024;
 
 /// Records on their way to the store.
 #[derive(Debug, Default)]
