@@ -159,9 +159,11 @@ impl Buf for Frames {
 
     fn advance(&mut self, mut written: usize) {
         while written > 0 {
-            self.close_tail_when_first();
+            if self.pieces.is_empty() {
+                self.close_tail();
+            }
             let Some(first) = self.pieces.front_mut() else {
-                debug_assert_eq!(written, 0, "more was written than there is");
+                debug_assert!(false, "more was written than there is");
                 break;
             };
             let part = written.min(first.len());
@@ -173,14 +175,6 @@ impl Buf for Frames {
         }
         if self.is_empty() {
             self.count = 0;
-        }
-    }
-}
-
-impl Frames {
-    fn close_tail_when_first(&mut self) {
-        if self.pieces.is_empty() {
-            self.close_tail();
         }
     }
 }
