@@ -56,7 +56,7 @@ pub fn inspect(
     staging: &Path,
 ) -> Result<Inspection, InspectError> {
     let file = search.find(library)?;
-    let generations = Generations::new(Staging::new(staging)?, 1);
+    let generations = Generations::new(Staging::new(staging)?, None, 1);
     let opened = open_copy("inspected", &file, None, &generations, None)?;
     let components = opened.describe();
     let descriptor = opened.descriptor;

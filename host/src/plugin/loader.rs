@@ -125,7 +125,7 @@ pub(crate) fn open_copy(
     worker: Option<&WorkerSettings>,
 ) -> Result<OpenedCopy, LoadError> {
     let (staged, found) = library::stage(file, sha256, &generations.staging)?;
-    let host = LibraryHost::new(plugin);
+    let host = LibraryHost::new(plugin, generations.child_guard.as_deref());
     let home = if worker.is_some() {
         Home::Worker
     } else {

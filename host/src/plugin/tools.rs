@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugin_api::Health;
 use plugin_api::abi::import::{Completion, FailureKind};
 use plugin_api::wire::{ToolCallParams, ToolOutputData, ToolSpecData};
 use serde_json::Value;
@@ -59,6 +60,8 @@ pub struct ToolsetStatus {
     pub component: String,
     /// Why it cannot be used, when it cannot.
     pub unavailable: Option<String>,
+    /// How its instance is, by its own account; `None` for one that is not available.
+    pub health: Option<Health>,
 }
 
 /// A call of a tool on an agent's behalf.
@@ -74,6 +77,14 @@ pub struct ToolRequest<'a> {
     pub run_id: &'a str,
     /// That run's session.
     pub session_id: &'a str,
+}
+
+impl ConfiguredToolset {
+    fn health(&self) -> Option<Health> {
+        let copy = self.backing.slot().ok()?.current();
+        let toolset = copy.instances.toolsets.get(&self.name)?;
+        Some(toolset.instance.health())
+    }
 }
 
 impl ToolRegistry {
@@ -127,6 +138,7 @@ impl ToolRegistry {
             name: toolset.name.clone(),
             component: toolset.component.clone(),
             unavailable: toolset.backing.unavailable().map(str::to_owned),
+            health: toolset.health(),
         };
         self.toolsets.iter().map(status).collect()
     }
