@@ -38,6 +38,9 @@ plugin_api::export! {
     agents: { "acp" => Acp },
 }
 
+/// What is shorter is no secret, and is found in many a text.
+const SECRET_BYTES: usize = 6;
+
 /// The agent.
 #[derive(Debug)]
 pub struct Acp {
@@ -60,7 +63,11 @@ impl AgentBackend for Acp {
     }
 
     async fn run(&self, request: RunRequest, ctx: RunContext) -> Result<Outcome, RunError> {
-        Turn::new(self, &request, &ctx).run().await
+        let ended = Turn::new(self, &request, &ctx).run().await;
+        ended.map_err(|error| match error {
+            RunError::Agent(text) => RunError::Agent(self.masked(text)),
+            other => other,
+        })
     }
 
     async fn shutdown(&self) {
@@ -107,7 +114,15 @@ impl Acp {
     fn tell_health(&self, started: &Result<Session, StartError>) {
         self.ctx.set_health(match started {
             Ok(_) => Health::Ok,
-            Err(error) => Health::failing(error.to_string()),
+            Err(error) => Health::failing(self.masked(error.to_string())),
         });
+    }
+
+    /// A text that the program may have written, without what is secret in its environment.
+    fn masked(&self, text: String) -> String {
+        let values = self.config.env.values().map(plugin_api::Secret::expose);
+        values
+            .filter(|value| value.len() >= SECRET_BYTES)
+            .fold(text, |text, value| text.replace(value, "***"))
     }
 }

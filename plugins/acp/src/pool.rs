@@ -113,7 +113,7 @@ impl<S: Send + 'static> Pool<S> {
         let before = match slots.by_key.get_mut(key) {
             Some(slot) if slot.idle.is_none() => return Err(PoolError::Ending),
             Some(slot) => {
-                // The number stays: the process that is there has been told of it.
+                // The number stays: whoever watches over what is there has been told of it.
                 return Ok(Lease {
                     key: key.to_owned(),
                     token: slot.token,
@@ -204,12 +204,28 @@ impl<S> Drop for Pool<S> {
 #[derive(Debug)]
 pub(crate) struct Lease<S: Send + 'static> {
     pub(crate) key: String,
-    pub(crate) token: u64,
+    token: u64,
     pub(crate) held: Option<S>,
     pool: Arc<Pool<S>>,
 }
 
 impl<S: Send + 'static> Lease<S> {
+    /// Lets go of what is held, and gives a number for what comes in its place: the end of the one is not that of the
+    /// other.
+    pub(crate) fn renew(&mut self) -> u64 {
+        self.held = None;
+        let mut slots = self.pool.lock();
+        let token = slots.next_token;
+        slots.next_token += 1;
+        if let Some(slot) = slots.by_key.get_mut(&self.key) {
+            if slot.token == self.token {
+                slot.token = token;
+            }
+        }
+        self.token = token;
+        token
+    }
+
     /// Keeps what is held for the next run, from now on idle.
     pub(crate) fn give_back(mut self) {
         let held = self.held.take();
@@ -303,10 +319,26 @@ mod tests {
         pool.forget("a");
         lease.give_back();
         assert!(a.upgrade().is_none());
-        // Nor does one that ended take another's place along.
+        pool.close().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_ends_late_does_not_take_its_successor_along() {
+        let pool = pool(2);
+        keep(&pool, "a");
+        let mut lease = pool.take("a").unwrap();
+        let first = lease.token;
+        let second = lease.renew();
+        let held: Arc<str> = "b".into();
+        let b = Arc::downgrade(&held);
+        lease.held = Some(held);
+        pool.gone("a", first);
+        lease.give_back();
+        pool.gone("a", first);
+        assert!(b.upgrade().is_some());
+        pool.gone("a", second);
+        assert!(b.upgrade().is_none());
         let a = keep(&pool, "a");
-        pool.gone("a", 0);
-        assert!(a.upgrade().is_some());
         pool.close().await;
         assert!(a.upgrade().is_none());
     }

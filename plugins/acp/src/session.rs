@@ -125,7 +125,7 @@ impl Session {
     /// otherwise.
     pub(crate) async fn start(
         agent: &Acp,
-        lease: &Lease<Self>,
+        lease: &mut Lease<Self>,
         host_session: &str,
         saved: Saved,
     ) -> Result<Self, StartError> {
@@ -134,7 +134,11 @@ impl Session {
             .folder(host_session)
             .await
             .map_err(StartError::Folder)?;
-        let (pool, key, token) = (Arc::downgrade(&agent.pool), lease.key.clone(), lease.token);
+        let (pool, key, token) = (
+            Arc::downgrade(&agent.pool),
+            lease.key.clone(),
+            lease.renew(),
+        );
         let at_end = move || {
             if let Some(pool) = pool.upgrade() {
                 pool.gone(&key, token);

@@ -71,11 +71,10 @@ impl<'a> Turn<'a> {
                 .as_ref()
                 .is_none_or(|session| session.process.is_gone())
             {
-                lease.held = None;
                 let started = tokio::select! {
                     biased;
                     () = self.ctx.stopped() => return Ok(Outcome::stopped("")),
-                    started = self.start(&lease, is_own) => started?,
+                    started = self.start(&mut lease, is_own) => started?,
                 };
                 lease.held = Some(started);
             }
@@ -139,7 +138,7 @@ impl<'a> Turn<'a> {
         Ok(self.ctx.history().latest(most.max(1) as usize).await?)
     }
 
-    async fn start(&self, lease: &Lease<Session>, is_own: bool) -> Result<Session, RunError> {
+    async fn start(&self, lease: &mut Lease<Session>, is_own: bool) -> Result<Session, RunError> {
         let saved = match is_own {
             true => self.ctx.state_get(STATE).await?.value,
             false => Value::Null,

@@ -7,10 +7,11 @@
 use std::io;
 
 use agent_client_protocol_schema::v1;
+use bytes::{Buf, BytesMut};
 use plugin_api::serde::{Deserialize, Serialize};
 use plugin_api::serde_json::{self, json, value::RawValue};
 use plugin_api::tokio;
-use plugin_api::tokio::io::{AsyncReadExt, AsyncWriteExt};
+use plugin_api::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use plugin_api::tokio::process::{ChildStdin, ChildStdout};
 use plugin_api::tracing;
 use thiserror::Error;
@@ -19,6 +20,8 @@ use thiserror::Error;
 const MAX_LINE: usize = 64 * 1024 * 1024;
 /// What may wait to be written. As long as there is more, nothing is read: whoever takes no answers asks nothing either.
 const MAX_WAITING: usize = 64 * 1024 * 1024;
+/// Room for what is read at a time, at least.
+const READ_BYTES: usize = 8 * 1024;
 /// How much of a line that is no message is logged.
 const GARBAGE_SHOWN: usize = 200;
 /// How many such lines are logged.
@@ -73,30 +76,28 @@ fn present<'de, D: plugin_api::serde::Deserializer<'de>>(
 
 /// The streams of a process.
 #[derive(Debug)]
-pub(crate) struct Wire {
-    stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
+pub(crate) struct Wire<I = ChildStdin, O = ChildStdout> {
+    stdin: Option<I>,
+    stdout: O,
     /// What was read and not yet used.
-    read: Vec<u8>,
+    read: BytesMut,
     /// How much of it is known to have no end of a line.
     searched: usize,
-    /// What is to be written, from `written` on.
-    waiting: Vec<u8>,
-    written: usize,
+    /// What is to be written.
+    waiting: BytesMut,
     next_id: i64,
     garbage: u32,
     last_garbage: String,
 }
 
-impl Wire {
-    pub(crate) fn new(stdin: ChildStdin, stdout: ChildStdout) -> Self {
+impl<I: AsyncWrite + Unpin, O: AsyncRead + Unpin> Wire<I, O> {
+    pub(crate) fn new(stdin: I, stdout: O) -> Self {
         Self {
             stdin: Some(stdin),
             stdout,
-            read: Vec::new(),
+            read: BytesMut::new(),
             searched: 0,
-            waiting: Vec::new(),
-            written: 0,
+            waiting: BytesMut::new(),
             next_id: 0,
             garbage: 0,
             last_garbage: String::new(),
@@ -128,16 +129,15 @@ impl Wire {
 
     /// It goes out while the next message is waited for.
     fn send(&mut self, message: &serde_json::Value) {
-        self.waiting.drain(..self.written);
-        self.written = 0;
         self.waiting
             .extend_from_slice(message.to_string().as_bytes());
-        self.waiting.push(b'\n');
+        self.waiting.extend_from_slice(b"\n");
     }
 
     /// Tells the process that there is nothing more to come, which ends it.
     pub(crate) fn hang_up(&mut self) {
         self.stdin = None;
+        self.waiting.clear();
     }
 
     /// What it has printed that was no message: nothing, or how often and what at last.
@@ -166,9 +166,10 @@ impl Wire {
 
     /// Waits until something was written or read.
     async fn exchange(&mut self) -> Result<(), WireError> {
-        let unwritten = self.waiting.len() - self.written;
-        let waiting = &self.waiting[self.written..];
+        self.read.reserve(READ_BYTES);
         let stdin = self.stdin.as_mut();
+        let waiting = &self.waiting[..];
+        let unwritten = waiting.len();
         let writing = async {
             match stdin {
                 Some(stdin) => stdin.write(waiting).await,
@@ -177,15 +178,15 @@ impl Wire {
         };
         tokio::select! {
             written = writing, if unwritten > 0 => match written {
+                // What it has said before it went is still to be read.
+                Ok(0) | Err(_) => self.hang_up(),
                 Ok(count) => {
-                    self.written += count;
-                    if self.written == self.waiting.len() {
-                        self.waiting = Vec::new();
-                        self.written = 0;
+                    self.waiting.advance(count);
+                    if self.waiting.is_empty() {
+                        // Not kept at the size of the largest message.
+                        self.waiting = BytesMut::new();
                     }
                 }
-                // What it has said before it went is still to be read.
-                Err(_) => self.hang_up(),
             },
             read = self.stdout.read_buf(&mut self.read), if unwritten < MAX_WAITING => {
                 if read? == 0 {
@@ -197,17 +198,15 @@ impl Wire {
     }
 
     /// Takes the next whole line.
-    fn line(&mut self) -> Option<Vec<u8>> {
-        let Some(end) = self.read[self.searched..]
-            .iter()
-            .position(|byte| *byte == b'\n')
-        else {
+    fn line(&mut self) -> Option<BytesMut> {
+        let rest = &self.read[self.searched..];
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
             self.searched = self.read.len();
             return None;
         };
-        let rest = self.read.split_off(self.searched + end + 1);
+        let line = self.read.split_to(self.searched + end + 1);
         self.searched = 0;
-        Some(std::mem::replace(&mut self.read, rest))
+        Some(line)
     }
 
     fn message(&mut self, line: &[u8]) -> Option<Incoming> {
@@ -270,4 +269,103 @@ fn incoming(line: Line) -> Option<Incoming> {
         },
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::tokio::io::{AsyncBufReadExt, BufReader, DuplexStream, duplex};
+    use plugin_api::tokio::time::{Duration, timeout};
+
+    use super::*;
+
+    /// A wire, and the program's ends: what it reads and what it prints. Little goes through them at a time.
+    fn wire() -> (Wire<DuplexStream, DuplexStream>, DuplexStream, DuplexStream) {
+        let (stdin, reads) = duplex(64);
+        let (prints, stdout) = duplex(64);
+        (Wire::new(stdin, stdout), reads, prints)
+    }
+
+    #[tokio::test]
+    async fn messages_are_told_apart() {
+        let (mut wire, _reads, mut prints) = wire();
+        let printing = tokio::spawn(async move {
+            let lines: [&[u8]; 6] = [
+                b"{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"m\",\"params\":{\"x\":1}}\n",
+                b"no message\n\n[1]\n",
+                b"{\"method\":\"n\"}\r\n",
+                b"{\"id\":7,\"result\":null}\n",
+                b"{\"id\":8,\"error\":{\"code\":-32601,\"message\":\"what?\"}}\n",
+                b"{\"id\":null,\"method\":\"m\"}\nhalf",
+            ];
+            for line in lines {
+                prints.write_all(line).await.unwrap();
+            }
+        });
+        let mut next = async || wire.next().await;
+        assert!(
+            matches!(next().await, Ok(Incoming::Request { id: v1::RequestId::Str(id), params, .. })
+            if id == "a" && params.get() == "{\"x\":1}")
+        );
+        assert!(matches!(next().await, Ok(Incoming::Notification { method, .. }) if method == "n"));
+        assert!(
+            matches!(next().await, Ok(Incoming::Response { id: v1::RequestId::Number(7), result: Ok(result) })
+            if result.get() == "null")
+        );
+        assert!(
+            matches!(next().await, Ok(Incoming::Response { result: Err(error), .. })
+            if error.message == "what?")
+        );
+        assert!(matches!(
+            next().await,
+            Ok(Incoming::Request {
+                id: v1::RequestId::Null,
+                ..
+            })
+        ));
+        assert!(matches!(next().await, Err(WireError::Closed)));
+        assert_eq!(wire.garbage(), Some((2, "[1]")));
+        printing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_program_that_prints_before_it_reads_is_not_waited_for() {
+        let (mut wire, reads, mut prints) = wire();
+        let long = "x".repeat(100_000);
+        let asked = wire.request("long", &json!({ "text": long }));
+        let program = tokio::spawn(async move {
+            for _ in 0..1000 {
+                prints.write_all(b"{\"method\":\"first\"}\n").await.unwrap();
+            }
+            let mut line = String::new();
+            BufReader::new(reads).read_line(&mut line).await.unwrap();
+            prints
+                .write_all(b"{\"id\":0,\"result\":1}\n")
+                .await
+                .unwrap();
+            line.len()
+        });
+        loop {
+            // Given up again and again, and nothing is lost.
+            match timeout(Duration::from_millis(1), wire.next()).await {
+                Ok(Ok(Incoming::Response { id, .. })) if id == asked => break,
+                Ok(Ok(_)) | Err(_) => {}
+                Ok(Err(error)) => panic!("{error}"),
+            }
+        }
+        assert!(program.await.unwrap() > 100_000);
+    }
+
+    #[tokio::test]
+    async fn what_a_program_said_before_it_went_is_heard() {
+        let (mut wire, reads, mut prints) = wire();
+        drop(reads);
+        prints.write_all(b"{\"method\":\"last\"}\n").await.unwrap();
+        drop(prints);
+        wire.notify("anything", &json!({}));
+        assert!(matches!(
+            wire.next().await,
+            Ok(Incoming::Notification { .. })
+        ));
+        assert!(matches!(wire.next().await, Err(WireError::Closed)));
+    }
 }

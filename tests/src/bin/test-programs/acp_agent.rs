@@ -60,7 +60,10 @@ fn update(session: &str, update: &Value) {
 
 fn say(session: &str, text: &str) {
     let content = json!({"type": "text", "text": text});
-    update(session, &json!({"sessionUpdate": "agent_message_chunk", "content": content}));
+    update(
+        session,
+        &json!({"sessionUpdate": "agent_message_chunk", "content": content}),
+    );
 }
 
 fn fault(code: i64, message: &str) -> Value {
@@ -152,7 +155,10 @@ impl Agent {
         if method == "session/load" {
             for line in prompts.lines() {
                 let content = json!({"type": "text", "text": line});
-                update(session, &json!({"sessionUpdate": "user_message_chunk", "content": content}));
+                update(
+                    session,
+                    &json!({"sessionUpdate": "user_message_chunk", "content": content}),
+                );
                 say(session, "said before");
             }
         }
@@ -168,7 +174,10 @@ impl Agent {
         let texts = blocks.iter().filter_map(|block| block["text"].as_str());
         let text = texts.last().unwrap_or_default().to_owned();
         if self.has("load") || self.has("resume") {
-            let file = OpenOptions::new().append(true).create(true).open(kept(session));
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(kept(session));
             if let Err(error) = file.and_then(|mut file| writeln!(file, "prompt")) {
                 return Err(fault(-32603, &error.to_string()));
             }
@@ -198,18 +207,40 @@ impl Agent {
                 let answer = self.ask(session, &value["method"], &value["params"]);
                 say(session, &answer.to_string());
             }
-            "flood" => (0..value.as_u64().unwrap_or(0)).for_each(|number| say(session, &format!("{number} "))),
+            "flood" => (0..value.as_u64().unwrap_or(0))
+                .for_each(|number| say(session, &format!("{number} "))),
             "prompt" => say(session, &prompt.to_string()),
             "prompts" => say(session, &self.sessions[session].to_string()),
             "pid" => say(session, &std::process::id().to_string()),
-            "folder" => say(session, &std::env::current_dir().unwrap_or_default().display().to_string()),
+            "folder" => say(
+                session,
+                &std::env::current_dir()
+                    .unwrap_or_default()
+                    .display()
+                    .to_string(),
+            ),
             "env" => say(session, &format!("{:?}", std::env::var(text).ok())),
             // Opened by itself, without the host.
-            "open" => say(session, &format!("{:?}", std::fs::read_to_string(text).map_err(|error| error.kind()))),
-            "create" => say(session, &format!("{:?}", std::fs::write(text, "x").map_err(|error| error.kind()))),
+            "open" => say(
+                session,
+                &format!(
+                    "{:?}",
+                    std::fs::read_to_string(text).map_err(|error| error.kind())
+                ),
+            ),
+            "create" => say(
+                session,
+                &format!(
+                    "{:?}",
+                    std::fs::write(text, "x").map_err(|error| error.kind())
+                ),
+            ),
             "link" => say(
                 session,
-                &format!("{:?}", std::os::unix::fs::symlink(text, "link").map_err(|error| error.kind())),
+                &format!(
+                    "{:?}",
+                    std::os::unix::fs::symlink(text, "link").map_err(|error| error.kind())
+                ),
             ),
             // Out of its family, as far as that goes.
             "daemon" => say(session, &daemon()),
@@ -223,7 +254,12 @@ impl Agent {
                     std::process::exit(0);
                 }
             },
-            "exit" => std::process::exit(value.as_i64().and_then(|code| code.try_into().ok()).unwrap_or(1)),
+            "exit" => std::process::exit(
+                value
+                    .as_i64()
+                    .and_then(|code| code.try_into().ok())
+                    .unwrap_or(1),
+            ),
             "wait_cancel" => {
                 while let Ok(message) = self.incoming.recv() {
                     if message["method"] == "session/cancel" {

@@ -21,7 +21,10 @@ async fn text_and_thoughts_come_as_they_are_told() {
         thought("Sure?"),
         update("usage_update", json!({"used": 700, "size": 1000})),
         update("a_kind_of_the_future", json!({"more": [1, 2]})),
-        update("available_commands_update", json!({"availableCommands": []})),
+        update(
+            "available_commands_update",
+            json!({"availableCommands": []}),
+        ),
     ];
     let frames = client.run(&script(&steps)).await;
     let mut kinds: Vec<_> = frames.iter().map(|frame| frame.kind()).collect();
@@ -63,7 +66,10 @@ async fn what_is_no_text_is_told_in_words() {
         chunk(json!({"type": "resource", "resource": {"uri": "file:///n", "text": "inside"}})),
     ];
     let frames = client.run(&script(&steps)).await;
-    assert_eq!(content(&frames), "[image: image/png][notes](file:///n)inside");
+    assert_eq!(
+        content(&frames),
+        "[image: image/png][notes](file:///n)inside"
+    );
     stage.end([client]).await;
 }
 
@@ -73,7 +79,10 @@ async fn plans_are_shown_with_how_far_they_are() {
     let mut client = stage.host.client().await;
     let plan = |first: &str, second: &str| {
         let entry = |content: &str, status: &str| json!({"content": content, "priority": "medium", "status": status});
-        update("plan", json!({"entries": [entry("Look", first), entry("Tell", second)]}))
+        update(
+            "plan",
+            json!({"entries": [entry("Look", first), entry("Tell", second)]}),
+        )
     };
     let steps = [
         plan("pending", "pending"),
@@ -85,7 +94,12 @@ async fn plans_are_shown_with_how_far_they_are() {
     let frames = client.run(&script(&steps)).await;
     let phases: Vec<_> = all(&frames, "planning_status")
         .iter()
-        .map(|frame| (frame["phase"].as_str().unwrap(), frame["label"].as_str().unwrap()))
+        .map(|frame| {
+            (
+                frame["phase"].as_str().unwrap(),
+                frame["label"].as_str().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(
         phases,
@@ -111,13 +125,20 @@ async fn plans_are_shown_with_how_far_they_are() {
 async fn a_turn_ends_as_the_agent_says() {
     let stage = Stage::start().await;
     let mut client = stage.host.client().await;
-    let mut ended = async |reason: &str| client.run(&script(&[say("So far."), json!({"end": reason})])).await;
+    let mut ended = async |reason: &str| {
+        client
+            .run(&script(&[say("So far."), json!({"end": reason})]))
+            .await
+    };
     assert!(error(&ended("max_tokens").await).contains("max_tokens"));
     assert!(error(&ended("max_turn_requests").await).contains("max_turn_requests"));
     assert!(error(&ended("cancelled").await).contains("cancelled its turn by itself"));
     assert!(error(&ended("other").await).contains("no such answer"));
     let refused = ended("refusal").await;
-    assert_eq!(content(&refused), "So far.\n\n[The agent refuses to go on with this.]");
+    assert_eq!(
+        content(&refused),
+        "So far.\n\n[The agent refuses to go on with this.]"
+    );
     let failed = json!({"fail": {"code": -32603, "message": "Internal error", "data": {"details": "no model"}}});
     let frames = client.run(&script(&[failed])).await;
     assert_eq!(

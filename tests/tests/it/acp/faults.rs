@@ -10,7 +10,12 @@ async fn a_process_that_ends_in_mid_turn_is_told_with_its_last_words() {
     let stage = Stage::start().await;
     let mut client = stage.host.client().await;
     let call = json!({"update": {"sessionUpdate": "tool_call", "toolCallId": "c1", "title": "t"}});
-    let steps = [say("So far"), call, json!({"complain": "out of tokens"}), json!({"exit": 7})];
+    let steps = [
+        say("So far"),
+        call,
+        json!({"complain": "out of tokens"}),
+        json!({"exit": 7}),
+    ];
     let frames = client.run(&script(&steps)).await;
     assert_eq!(
         error(&frames),
@@ -22,11 +27,32 @@ async fn a_process_that_ends_in_mid_turn_is_told_with_its_last_words() {
     stage.end([client]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_a_key_that_the_program_repeats() {
+    let stage = Stage::with(&[], "env = { ACP_KEY = \"sk-123456\" }").await;
+    let mut client = stage.host.client().await;
+    let steps = [
+        json!({"complain": "the key sk-123456 is not known"}),
+        json!({"exit": 1}),
+    ];
+    let frames = client.run(&script(&steps)).await;
+    let text = error(&frames);
+    assert!(
+        text.ends_with("Its last words:\nthe key *** is not known"),
+        "{text}"
+    );
+    stage.end([client]).await;
+}
+
 /// The health of the agent, as the operator reads it.
 async fn health(stage: &Stage) -> Value {
     let agents = stage.host.rest().get("/agents").await.body;
     let agents = agents["agents"].as_array().unwrap().clone();
-    agents.into_iter().find(|agent| agent["name"] == "acp").unwrap()["health"].clone()
+    agents
+        .into_iter()
+        .find(|agent| agent["name"] == "acp")
+        .unwrap()["health"]
+        .clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,20 +60,33 @@ async fn a_program_that_is_not_there_is_told_to_clients_and_operators() {
     let stage = Stage::with(&[], "").await;
     let mut client = stage.host.client().await;
     client.run("hello").await;
-    assert_eq!(health(&stage).await["status"], "ok");
+    assert_eq!(health(&stage).await["state"], "ok");
     let toml = std::fs::read_to_string(stage.host.path("test.toml")).unwrap();
-    let command = toml.lines().find(|line| line.starts_with("command")).unwrap().to_owned();
-    stage.host.reconfigure(&toml.replace(&command, "command = \"no-such-agent-anywhere\""));
+    let command = toml
+        .lines()
+        .find(|line| line.starts_with("command"))
+        .unwrap()
+        .to_owned();
+    stage
+        .host
+        .reconfigure(&toml.replace(&command, "command = \"no-such-agent-anywhere\""));
     assert_eq!(stage.host.reload().await.status, 200);
     let frames = client.run("hello").await;
     let text = error(&frames);
     assert!(
-        text.starts_with("The agent's program could not be started: ") && text.contains("no-such-agent-anywhere"),
+        text.starts_with("The agent's program could not be started: ")
+            && text.contains("no-such-agent-anywhere"),
         "{text}"
     );
     let health = health(&stage).await;
-    assert_eq!(health["status"], "failing", "{health}");
-    assert!(health["text"].as_str().unwrap().contains("no-such-agent-anywhere"), "{health}");
+    assert_eq!(health["state"], "failing", "{health}");
+    assert!(
+        health["text"]
+            .as_str()
+            .unwrap()
+            .contains("no-such-agent-anywhere"),
+        "{health}"
+    );
     stage.end([client]).await;
 }
 
@@ -97,7 +136,9 @@ async fn an_agent_of_another_version_is_told_so() {
 async fn an_agent_that_wants_a_login_is_told_so() {
     let text = refused(&["login"], "").await;
     assert!(
-        text.starts_with("The agent's program asks for a login. It knows these ways: An API key (`key`)."),
+        text.starts_with(
+            "The agent's program asks for a login. It knows these ways: An API key (`key`)."
+        ),
         "{text}"
     );
     let text = refused(&["login"], "auth_method = \"face\"").await;
@@ -129,7 +170,9 @@ async fn a_line_without_an_end_is_not_read_for_ever() {
     let stage = Stage::start().await;
     let mut client = stage.host.client().await;
     let process = pid(&mut client).await;
-    let frames = client.run(&script(&[say("So far"), json!({"endless": true})])).await;
+    let frames = client
+        .run(&script(&[say("So far"), json!({"endless": true})]))
+        .await;
     assert_eq!(
         error(&frames),
         "The agent's program was ended: it has sent a line of more than 64 MiB."
@@ -143,7 +186,11 @@ async fn a_configuration_that_cannot_work_is_refused_at_once() {
     let stage = Stage::start().await;
     let mut client = stage.host.client().await;
     let toml = std::fs::read_to_string(stage.host.path("test.toml")).unwrap();
-    let folder = toml.lines().find(|line| line.starts_with("folder")).unwrap().to_owned();
+    let folder = toml
+        .lines()
+        .find(|line| line.starts_with("folder"))
+        .unwrap()
+        .to_owned();
     let with = |line: &str| toml.replace(&folder, line);
     for (wrong, told) in [
         (with("folder = \"/no/such\""), "folder: `/no/such`"),

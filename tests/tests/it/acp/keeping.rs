@@ -5,7 +5,9 @@ use std::time::Duration;
 use roundhouse_tests::TestHost;
 use serde_json::json;
 
-use super::stage::{Stage, all, config, content, error, gone, is_there, pid, say, script, told, work};
+use super::stage::{
+    Stage, all, config, content, error, gone, is_there, pid, say, script, told, work,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_keeps_its_process() {
@@ -33,7 +35,10 @@ async fn an_idle_process_is_ended_and_another_one_is_told_the_conversation() {
     gone(process).await;
     let frames = client.run(&script(&[json!({"prompt": true})])).await;
     let prompt = content(&frames);
-    assert!(prompt.contains("User: My name is Ada.\\n\\nAssistant: My name is Ada."), "{prompt}");
+    assert!(
+        prompt.contains("User: My name is Ada.\\n\\nAssistant: My name is Ada."),
+        "{prompt}"
+    );
     stage.end([client]).await;
 }
 
@@ -42,7 +47,9 @@ async fn a_process_that_died_between_turns_is_replaced() {
     let stage = Stage::start().await;
     let mut client = stage.host.client().await;
     let process = pid(&mut client).await;
-    let killed = std::process::Command::new("kill").args(["-KILL", &process.to_string()]).status();
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", &process.to_string()])
+        .status();
     assert!(killed.unwrap().success());
     gone(process).await;
     assert_ne!(pid(&mut client).await, process);
@@ -61,11 +68,19 @@ async fn goes_on(args: &[&str]) {
 
     let host = TestHost::in_folder(folder, &config(&root, args, ""), Duration::ZERO).await;
     let mut client = host.idle(session).await;
-    let frames = client.run(&script(&[json!({"prompts": true}), json!({"prompt": true})])).await;
+    let frames = client
+        .run(&script(&[
+            json!({"prompts": true}),
+            json!({"prompt": true}),
+        ]))
+        .await;
     let text = content(&frames);
     // Three with this one; what it repeats while it loads is not shown, and it is told nothing again.
     assert!(text.starts_with("3["), "{text}");
-    assert!(!text.contains("said before") && !text.contains("This conversation has begun"), "{text}");
+    assert!(
+        !text.contains("said before") && !text.contains("This conversation has begun"),
+        "{text}"
+    );
 
     // One that has lost its session is told the conversation.
     for file in std::fs::read_dir(work(&root)).unwrap() {
@@ -74,9 +89,17 @@ async fn goes_on(args: &[&str]) {
     let folder = host.leave_folder([client]).await;
     let host = TestHost::in_folder(folder, &config(&root, args, ""), Duration::ZERO).await;
     let mut client = host.idle(session).await;
-    let frames = client.run(&script(&[json!({"prompts": true}), json!({"prompt": true})])).await;
+    let frames = client
+        .run(&script(&[
+            json!({"prompts": true}),
+            json!({"prompt": true}),
+        ]))
+        .await;
     let text = content(&frames);
-    assert!(text.starts_with("1[") && text.contains("User: two"), "{text}");
+    assert!(
+        text.starts_with("1[") && text.contains("User: two"),
+        "{text}"
+    );
     host.shut_down([client]).await;
 }
 
@@ -106,10 +129,18 @@ async fn what_another_agent_has_said_in_between_is_told() {
     host.reconfigure(&acp);
     let reloaded = host.reload().await;
     assert_eq!(reloaded.status, 200, "{}", reloaded.body);
-    let frames = client.run(&script(&[json!({"prompts": true}), json!({"prompt": true})])).await;
+    let frames = client
+        .run(&script(&[
+            json!({"prompts": true}),
+            json!({"prompt": true}),
+        ]))
+        .await;
     let text = content(&frames);
     assert!(text.starts_with("2["), "{text}");
-    assert!(text.contains("User: news from elsewhere") && !text.contains("User: known"), "{text}");
+    assert!(
+        text.contains("User: news from elsewhere") && !text.contains("User: known"),
+        "{text}"
+    );
     host.shut_down([client]).await;
 }
 
@@ -130,7 +161,9 @@ async fn there_are_no_more_processes_than_configured() {
 
     let (first, rest) = clients.split_first_mut().unwrap();
     for client in rest.iter_mut() {
-        client.begin(&script(&[say("busy"), json!({"wait_cancel": ""})])).await;
+        client
+            .begin(&script(&[say("busy"), json!({"wait_cancel": ""})]))
+            .await;
         client.until(|frame| frame.kind() == "stream_delta").await;
     }
     let frames = first.run("hello").await;
@@ -149,10 +182,9 @@ async fn there_are_no_more_processes_than_configured() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subagent_has_a_process_for_its_one_question() {
     let root = tempfile::tempdir().unwrap();
-    let toml = config(&root, &[], "").replace(
-        "default_agent = \"acp\"",
-        "default_agent = \"scripted\"",
-    ) + "\n[agents.scripted]\ncomponent = \"scripted/scripted\"\nsubagents = [\"acp\"]\n";
+    let toml = config(&root, &[], "")
+        .replace("default_agent = \"acp\"", "default_agent = \"scripted\"")
+        + "\n[agents.scripted]\ncomponent = \"scripted/scripted\"\nsubagents = [\"acp\"]\n";
     let host = TestHost::with(&toml).await;
     let mut client = host.client().await;
     let asked = |steps: &[serde_json::Value]| {

@@ -3,6 +3,7 @@
 mod answering;
 mod confining;
 mod faults;
+mod independent;
 mod keeping;
 mod killed;
 mod permissions;

@@ -34,7 +34,10 @@ async fn it_depends_on_the_kind_of_the_tool() {
     let stage = Stage::with(&[], permissions).await;
     let mut client = stage.host.client().await;
     let (answer, event) = asked(&mut client, "read", options()).await;
-    assert_eq!(answer, json!({"outcome": {"outcome": "selected", "optionId": "ao"}}));
+    assert_eq!(
+        answer,
+        json!({"outcome": {"outcome": "selected", "optionId": "ao"}})
+    );
     assert_eq!(
         event,
         json!({"type": "permission", "call_id": "c1", "tool": "read", "title": "Do it", "kind": "read",
@@ -42,14 +45,21 @@ async fn it_depends_on_the_kind_of_the_tool() {
     );
     for kind in ["execute", "edit", "a_kind_of_the_future"] {
         let (answer, event) = asked(&mut client, kind, options()).await;
-        assert_eq!(answer, json!({"outcome": {"outcome": "selected", "optionId": "ro"}}), "{kind}");
+        assert_eq!(
+            answer,
+            json!({"outcome": {"outcome": "selected", "optionId": "ro"}}),
+            "{kind}"
+        );
         assert_eq!(event["allowed"], false);
     }
     // Where there is no way to say no, nothing is said.
     let only_yes = json!([{"optionId": "ao", "name": "Once", "kind": "allow_once"}]);
     let (answer, event) = asked(&mut client, "edit", only_yes).await;
     assert_eq!(answer, json!({"outcome": {"outcome": "cancelled"}}));
-    assert_eq!((&event["allowed"], &event["option"]), (&json!(false), &Value::Null));
+    assert_eq!(
+        (&event["allowed"], &event["option"]),
+        (&json!(false), &Value::Null)
+    );
     stage.end([client]).await;
 }
 
@@ -66,7 +76,12 @@ async fn everything_may_be_allowed() {
 async fn without_a_word_nothing_may_be_changed() {
     let stage = Stage::start().await;
     let mut client = stage.host.client().await;
-    for (kind, option) in [("read", "ao"), ("search", "ao"), ("edit", "ro"), ("execute", "ro")] {
+    for (kind, option) in [
+        ("read", "ao"),
+        ("search", "ao"),
+        ("edit", "ro"),
+        ("execute", "ro"),
+    ] {
         let (answer, _) = asked(&mut client, kind, options()).await;
         assert_eq!(answer["outcome"]["optionId"], option, "{kind}");
     }

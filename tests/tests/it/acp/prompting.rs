@@ -12,9 +12,12 @@ const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\nnot much of a picture";
 /// A message with an image and an upload: the prompt that came of it.
 async fn prompt(host: &TestHost) -> (Client, Vec<Value>, String) {
     let session = host.session().await;
-    let uploaded = host.rest().upload(session, &[("my notes.txt", b"remember me")]).await;
+    let uploaded = host
+        .rest()
+        .upload(session, &[("my notes.txt", b"remember me")])
+        .await;
     assert_eq!(uploaded.status, 201, "{}", uploaded.body);
-    let file = uploaded.body["files"][0].clone();
+    let file = uploaded.body[0].clone();
     let mut client = host.idle(session).await;
     let message = json!({"type": "message", "content": script(&[json!({"prompt": true})]),
         "images": [STANDARD.encode(PIXEL)], "files": [file]});
@@ -44,8 +47,12 @@ async fn an_agent_that_can_gets_images_and_uploads_themselves() {
 async fn one_that_cannot_is_told_of_them_and_may_read_the_uploads() {
     let stage = Stage::start().await;
     let session = stage.host.session().await;
-    let uploaded = stage.host.rest().upload(session, &[("my notes.txt", b"remember me")]).await;
-    let file = uploaded.body["files"][0].clone();
+    let uploaded = stage
+        .host
+        .rest()
+        .upload(session, &[("my notes.txt", b"remember me")])
+        .await;
+    let file = uploaded.body[0].clone();
     let mut client = stage.host.idle(session).await;
     let read = ask("fs/read_text_file", json!({"path": file["path"]}));
     let steps = script(&[json!({"prompt": true}), json!({"say": "\n"}), read.clone()]);
@@ -64,7 +71,8 @@ async fn one_that_cannot_is_told_of_them_and_may_read_the_uploads() {
     // It is not the message's any more.
     let frames = client.run(&script(&[read])).await;
     assert!(content(&frames).contains("is outside of the folder"));
-    let message = json!({"type": "message", "content": "Look!", "images": [STANDARD.encode(PIXEL)]});
+    let message =
+        json!({"type": "message", "content": "Look!", "images": [STANDARD.encode(PIXEL)]});
     client.send(&message).await;
     let frames = client.whole_run().await;
     assert_eq!(

@@ -12,7 +12,11 @@ async fn an_agent_that_is_told_to_stop_does_and_goes_on_with_the_next_turn() {
     let mut client = stage.host.idle(session).await;
     let process = pid(&mut client).await;
     let call = update("tool_call", json!({"toolCallId": "c1", "title": "t"}));
-    let steps = [say("So far"), call, json!({"wait_cancel": ", and not further"})];
+    let steps = [
+        say("So far"),
+        call,
+        json!({"wait_cancel": ", and not further"}),
+    ];
     client.begin(&script(&steps)).await;
     client.until(|frame| frame.kind() == "tool_started").await;
     stage.host.stop(session).await;
@@ -20,7 +24,10 @@ async fn an_agent_that_is_told_to_stop_does_and_goes_on_with_the_next_turn() {
     assert_eq!(last(&frames)["type"], "stream_stopped");
     // What it says on its way to the end is shown.
     assert!(all(&frames, "stream_delta").iter().any(|frame| {
-        frame["delta"].as_str().unwrap().contains(", and not further")
+        frame["delta"]
+            .as_str()
+            .unwrap()
+            .contains(", and not further")
     }));
     assert_eq!(all(&frames, "tool_call")[0]["result"], "Stopped.");
     let history = stage.host.history(session).await;
@@ -38,7 +45,9 @@ async fn an_agent_that_does_not_stop_is_ended() {
     let session = stage.host.session().await;
     let mut client = stage.host.idle(session).await;
     let process = pid(&mut client).await;
-    client.begin(&script(&[say("So far"), json!({"hang": true})])).await;
+    client
+        .begin(&script(&[say("So far"), json!({"hang": true})]))
+        .await;
     client.until(|frame| frame.kind() == "stream_delta").await;
     stage.host.stop(session).await;
     let frames = client.rest_of_run().await;

@@ -11,16 +11,28 @@ async fn a_call_is_shown_from_its_beginning_to_its_end() {
     let mut client = stage.host.client().await;
     let steps = [
         say("Let me look."),
-        update("tool_call", json!({"toolCallId": "c1", "title": "Reading a.rs", "kind": "read",
-            "rawInput": {"path": "a.rs"}, "locations": [{"path": "/a.rs", "line": 3}]})),
-        update("tool_call_update", json!({"toolCallId": "c1", "status": "in_progress",
-            "content": [{"type": "content", "content": {"type": "text", "text": "half"}}]})),
-        update("tool_call_update", json!({"toolCallId": "c1", "status": "completed",
+        update(
+            "tool_call",
+            json!({"toolCallId": "c1", "title": "Reading a.rs", "kind": "read",
+            "rawInput": {"path": "a.rs"}, "locations": [{"path": "/a.rs", "line": 3}]}),
+        ),
+        update(
+            "tool_call_update",
+            json!({"toolCallId": "c1", "status": "in_progress",
+            "content": [{"type": "content", "content": {"type": "text", "text": "half"}}]}),
+        ),
+        update(
+            "tool_call_update",
+            json!({"toolCallId": "c1", "status": "completed",
             "content": [{"type": "content", "content": {"type": "text", "text": "fn main() {}"}},
                 {"type": "diff", "path": "/a.rs", "oldText": "x", "newText": "y"}],
-            "rawOutput": {"bytes": 12}})),
-        update("tool_call", json!({"toolCallId": "c2", "title": "Running it", "name": "shell", "kind": "execute",
-            "status": "failed", "rawOutput": "no such program"})),
+            "rawOutput": {"bytes": 12}}),
+        ),
+        update(
+            "tool_call",
+            json!({"toolCallId": "c2", "title": "Running it", "name": "shell", "kind": "execute",
+            "status": "failed", "rawOutput": "no such program"}),
+        ),
         say("It fails."),
     ];
     let frames = client.run(&script(&steps)).await;
@@ -41,14 +53,29 @@ async fn a_call_is_shown_from_its_beginning_to_its_end() {
     assert_eq!(calls[0]["result"], "fn main() {}\nChanged: /a.rs");
     assert_eq!(calls[0]["success"], true);
     let facts = &calls[0]["metadata"];
-    assert_eq!((&facts["title"], &facts["kind"]), (&json!("Reading a.rs"), &json!("read")));
-    assert_eq!(facts["diffs"], json!([{"path": "/a.rs", "old_text": "x", "new_text": "y"}]));
+    assert_eq!(
+        (&facts["title"], &facts["kind"]),
+        (&json!("Reading a.rs"), &json!("read"))
+    );
+    assert_eq!(
+        facts["diffs"],
+        json!([{"path": "/a.rs", "old_text": "x", "new_text": "y"}])
+    );
     assert_eq!(facts["raw_output"], json!({"bytes": 12}));
     assert_eq!(facts["locations"], json!([{"path": "/a.rs", "line": 3}]));
-    assert_eq!((&calls[1]["tool"], &calls[1]["args"]), (&json!("shell"), &json!({"title": "Running it"})));
-    assert_eq!((&calls[1]["result"], &calls[1]["success"]), (&json!("no such program"), &json!(false)));
+    assert_eq!(
+        (&calls[1]["tool"], &calls[1]["args"]),
+        (&json!("shell"), &json!({"title": "Running it"}))
+    );
+    assert_eq!(
+        (&calls[1]["result"], &calls[1]["success"]),
+        (&json!("no such program"), &json!(false))
+    );
     assert_eq!(content(&frames), "Let me look.\n\nIt fails.");
-    assert_eq!(frames.last().map(Frame::value).unwrap()["tool_call_count"], 2);
+    assert_eq!(
+        frames.last().map(Frame::value).unwrap()["tool_call_count"],
+        2
+    );
     stage.end([client]).await;
 }
 
@@ -89,16 +116,27 @@ async fn what_is_too_much_for_the_host_is_shown_in_part() {
     for _ in 0..100 {
         deep = json!([deep]);
     }
-    let many: Vec<Value> = (0..40).map(|_| json!({"type": "diff", "path": "/a", "newText": "x".repeat(100_000)})).collect();
+    let many: Vec<Value> = (0..40)
+        .map(|_| json!({"type": "diff", "path": "/a", "newText": "x".repeat(100_000)}))
+        .collect();
     let steps = [
-        update("tool_call", json!({"toolCallId": "c1", "title": "t", "rawInput": {"deep": deep}})),
-        update("tool_call_update", json!({"toolCallId": "c1", "status": "completed", "content": many})),
+        update(
+            "tool_call",
+            json!({"toolCallId": "c1", "title": "t", "rawInput": {"deep": deep}}),
+        ),
+        update(
+            "tool_call_update",
+            json!({"toolCallId": "c1", "status": "completed", "content": many}),
+        ),
         say("on it goes"),
     ];
     let frames = client.run(&script(&steps)).await;
     assert_eq!(all(&frames, "tool_started").len(), 1);
     let calls = all(&frames, "tool_call");
-    assert_eq!((&calls[0]["metadata"], &calls[0]["success"]), (&json!({"cut": true}), &json!(true)));
+    assert_eq!(
+        (&calls[0]["metadata"], &calls[0]["success"]),
+        (&json!({"cut": true}), &json!(true))
+    );
     assert_eq!(content(&frames), "on it goes");
     stage.end([client]).await;
 }
