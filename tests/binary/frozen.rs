@@ -217,3 +217,8 @@ async fn works(interface: &str, minor: &str) {
 async fn plugins_built_for_minor_0_work() {
     works("plugin-api-1.0", "0").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugins_built_for_minor_1_work() {
+    works("plugin-api-1.1", "1").await;
+}
