@@ -36,13 +36,22 @@ fn copy(from: &Path, to: &Path) {
 fn in_rust(folder: &Path, interface: &str) -> PathBuf {
     let project = folder.join("plugin");
     copy(&frozen("plugin"), &project);
-    let api = project.join("vendor/roundhouse-plugin-api");
-    copy(&frozen(interface), &api);
+    copy(&frozen(interface), &project.join("vendor").join(interface));
     // The same crates as the host's, which are there.
     let locked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
     fs::copy(locked, project.join("Cargo.lock")).unwrap();
+    // Projects share the folder of what was compiled, where name and path tell packages apart.
+    let name = interface.replace("plugin-api-1.", "frozen_");
+    let manifest = fs::read_to_string(project.join("Cargo.toml")).unwrap();
+    let manifest = manifest
+        .replace("name = \"frozen\"", &format!("name = \"{name}\""))
+        .replace(
+            "vendor/roundhouse-plugin-api",
+            &format!("vendor/{interface}"),
+        );
+    fs::write(project.join("Cargo.toml"), manifest).unwrap();
     cargo(&project, &["build"]);
-    project.join(format!("target/debug/{DLL_PREFIX}frozen{DLL_SUFFIX}"))
+    project.join(format!("target/debug/{DLL_PREFIX}{name}{DLL_SUFFIX}"))
 }
 
 /// The plugin in C, likewise.
@@ -216,4 +225,9 @@ async fn works(interface: &str, minor: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn plugins_built_for_minor_0_work() {
     works("plugin-api-1.0", "0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugins_built_for_minor_1_work() {
+    works("plugin-api-1.1", "1").await;
 }

@@ -6,6 +6,7 @@ mod acp;
 mod architecture;
 mod client;
 mod events;
+mod header;
 mod health;
 mod http_inside;
 mod metrics;
