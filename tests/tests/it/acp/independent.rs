@@ -18,8 +18,8 @@ use super::stage::{content, last};
 const NEEDED: &str = "python3 with the modules venv and ensurepip (on Debian and Ubuntu: apt-get install python3 python3-venv), \
      and access to PyPI the first time";
 
-/// Runs a command to its end; its output, and that of one that fails as the fault.
-fn run(command: &mut Command) -> Result<String, String> {
+/// Runs a command to its end; its output where it fails.
+fn run(command: &mut Command) -> Result<(), String> {
     let output = command
         .output()
         .map_err(|error| format!("{command:?}: {error}"))?;
@@ -28,7 +28,7 @@ fn run(command: &mut Command) -> Result<String, String> {
         String::from_utf8_lossy(&output.stderr),
     );
     match output.status.success() {
-        true => Ok(out.trim().to_owned()),
+        true => Ok(()),
         false => Err(format!("{command:?}: {}\n{out}{err}", output.status)),
     }
 }
@@ -38,8 +38,8 @@ fn run(command: &mut Command) -> Result<String, String> {
 struct Other {
     python: PathBuf,
     script: PathBuf,
-    /// What it reads besides.
-    read: Vec<PathBuf>,
+    /// What it reads besides the interpreter.
+    source: PathBuf,
 }
 
 /// The agent, installed on first use.
@@ -76,11 +76,10 @@ static OTHER: LazyLock<Result<Other, String>> = LazyLock::new(|| {
             .arg(&source))?;
         std::fs::write(&complete, &wanted).unwrap();
     }
-    let base = run(Command::new(&python).args(["-c", "import sys; print(sys.base_prefix)"]))?;
     Ok(Other {
         python,
         script: unpacked.join("examples/agent.py"),
-        read: vec![environment, source, PathBuf::from(base)],
+        source,
     })
 });
 
@@ -105,7 +104,7 @@ async fn an_agent_on_another_implementation_answers() {
     let Some(Other {
         python,
         script,
-        read,
+        source,
     }) = other().await
     else {
         return;
@@ -126,7 +125,7 @@ component = "acp/acp"
 command = {python:?}
 args = [{script:?}]
 folder = {work:?}
-files.read = {read:?}
+files.read = [{source:?}]
 "#
     ))
     .await;
