@@ -15,4 +15,5 @@ mod plugins;
 mod protocol_v1;
 mod protocol_v2;
 mod reload;
+mod swap_the_agent;
 mod symbols;
