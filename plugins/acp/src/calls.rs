@@ -21,7 +21,23 @@ const OPEN: usize = 1000;
 /// Calls that have begun and not ended, in the order in which they began.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    open: Vec<ToolCall>,
+    open: Vec<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    call: ToolCall,
+    /// Whether its beginning was shown.
+    is_shown: bool,
+}
+
+impl Open {
+    /// The beginning, if it was not shown.
+    fn show(&mut self, events: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.is_shown, true) {
+            events.push(started(&self.call));
+        }
+    }
 }
 
 impl Calls {
@@ -32,56 +48,95 @@ impl Calls {
         }
         let mut events = Vec::new();
         if self.open.len() >= OPEN {
-            let oldest = self.open.remove(0);
-            events.push(ended(
-                &oldest,
-                false,
-                Some("The agent has told nothing more of it."),
-            ));
+            let mut oldest = self.open.remove(0);
+            oldest.show(&mut events);
+            let why = "The agent has told nothing more of it.";
+            events.push(ended(&oldest.call, false, Some(why)));
         }
-        events.push(started(&call));
-        match is_over(&call) {
-            Some(success) => events.push(ended(&call, success, None)),
-            None => self.open.push(call),
+        let mut open = Open {
+            call,
+            is_shown: false,
+        };
+        // Some agents tell of a call while the model is still writing its input, and of the input when it is there.
+        if !is_being_written(&open.call) {
+            open.show(&mut events);
+        }
+        match is_over(&open.call) {
+            Some(success) => events.push(ended(&open.call, success, None)),
+            None => self.open.push(open),
         }
         events
     }
 
     /// A call goes on or ends. One of which nothing was told begins.
     pub(crate) fn update(&mut self, update: ToolCallUpdate) -> Vec<Event> {
+        let id = &update.tool_call_id;
         let Some(at) = self
             .open
             .iter()
-            .position(|call| call.tool_call_id == update.tool_call_id)
+            .position(|open| open.call.tool_call_id == *id)
         else {
             // Of a call that has ended agents tell again now and then; it has no title any more.
             return ToolCall::try_from(update).map_or_else(|_| Vec::new(), |call| self.begin(call));
         };
-        let call = &mut self.open[at];
-        let before = (call.status, call.title.clone());
+        let open = &mut self.open[at];
+        let before = (open.call.status, open.call.title.clone());
         let has_content = update.fields.content.is_some() || update.fields.raw_output.is_some();
-        call.update(update.fields);
-        if let Some(success) = is_over(call) {
-            let call = self.open.remove(at);
-            return vec![ended(&call, success, None)];
+        open.call.update(update.fields);
+        let mut events = Vec::new();
+        if is_being_written(&open.call) {
+            return events;
         }
-        match has_content || before != (call.status, call.title.clone()) {
-            true => vec![progress(call)],
-            false => Vec::new(),
+        let was_shown = open.is_shown;
+        open.show(&mut events);
+        if let Some(success) = is_over(&open.call) {
+            let open = self.open.remove(at);
+            events.push(ended(&open.call, success, None));
+        } else if was_shown
+            && (has_content || before != (open.call.status, open.call.title.clone()))
+        {
+            events.push(progress(&open.call));
         }
+        events
+    }
+
+    /// The agent asks leave for a call, which it tells with what it asks.
+    pub(crate) fn asked_for(&mut self, update: ToolCallUpdate) -> Vec<Event> {
+        let id = update.tool_call_id.clone();
+        let mut events = self.update(update);
+        if let Some(open) = self
+            .open
+            .iter_mut()
+            .find(|open| open.call.tool_call_id == id)
+        {
+            open.show(&mut events);
+        }
+        events
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<&ToolCall> {
-        self.open.iter().find(|call| &*call.tool_call_id.0 == id)
+        let mut calls = self.open.iter().map(|open| &open.call);
+        calls.find(|call| &*call.tool_call_id.0 == id)
     }
 
     /// The turn is over, and with it what is still open.
     pub(crate) fn end(&mut self, why: &str) -> Vec<Event> {
-        let open = std::mem::take(&mut self.open);
-        open.iter()
-            .map(|call| ended(call, false, Some(why)))
-            .collect()
+        let mut events = Vec::new();
+        for mut open in std::mem::take(&mut self.open) {
+            open.show(&mut events);
+            events.push(ended(&open.call, false, Some(why)));
+        }
+        events
     }
+}
+
+/// Whether its input is there, and empty, and it has not begun to do anything.
+fn is_being_written(call: &ToolCall) -> bool {
+    call.status == ToolCallStatus::Pending && call.raw_input.as_ref().is_some_and(is_empty)
+}
+
+fn is_empty(input: &Value) -> bool {
+    input.as_object().is_some_and(Map::is_empty)
 }
 
 fn is_over(call: &ToolCall) -> Option<bool> {
@@ -103,7 +158,7 @@ pub(crate) fn name(call: &ToolCall) -> String {
 /// What it is called with; without that, what it is about.
 fn args(call: &ToolCall) -> Value {
     match &call.raw_input {
-        Some(input) if !input.is_null() => input.clone(),
+        Some(input) if !input.is_null() && !is_empty(input) => input.clone(),
         _ => json!({"title": call.title}),
     }
 }
@@ -321,6 +376,47 @@ mod tests {
             (&all[1]["result"], &all[1]["success"]),
             (&json!("no such file"), &json!(false))
         );
+    }
+
+    #[test]
+    fn a_call_whose_input_is_still_being_written_is_shown_with_it() {
+        let mut calls = Calls::default();
+        let early = json!({"toolCallId": "c", "title": "Write", "kind": "edit", "rawInput": {}});
+        assert!(calls.begin(call(early.clone())).is_empty());
+        assert!(
+            calls
+                .update(update(json!({"toolCallId": "c", "title": "Write a"})))
+                .is_empty()
+        );
+        let begun = calls.update(update(
+            json!({"toolCallId": "c", "rawInput": {"path": "a"}}),
+        ));
+        let begun = wire(&begun);
+        assert_eq!((begun.len(), &begun[0]["args"]), (1, &json!({"path": "a"})));
+        assert_eq!(wire(&calls.end("x"))[0]["type"], "tool_call");
+        // At the latest when something comes of it.
+        for late in [
+            json!({"status": "in_progress"}),
+            json!({"status": "completed"}),
+        ] {
+            calls.begin(call(early.clone()));
+            let mut late = late;
+            late["toolCallId"] = json!("c");
+            let events = wire(&calls.update(update(late)));
+            assert_eq!(
+                (&events[0]["type"], &events[0]["args"]),
+                (&json!("tool_started"), &json!({"title": "Write"}))
+            );
+            calls.end("x");
+        }
+        calls.begin(call(early.clone()));
+        assert_eq!(
+            wire(&calls.asked_for(update(json!({"toolCallId": "c"})))).len(),
+            1
+        );
+        calls.end("x");
+        calls.begin(call(early));
+        assert_eq!(wire(&calls.end("x")).len(), 2);
     }
 
     #[test]

@@ -182,6 +182,8 @@ impl<'a> Show<'a> {
     ) -> Result<(), RunError> {
         self.turn_to_others().await?;
         let (tool, title, kind) = self.asked_for(asked);
+        let events = self.calls.asked_for(asked.clone());
+        self.emit_all(events).await?;
         let fields = [
             ("call_id".to_owned(), Value::from(&*asked.tool_call_id.0)),
             ("tool".to_owned(), Value::from(tool)),
