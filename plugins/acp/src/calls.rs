@@ -1,22 +1,16 @@
 //! The tool calls of an agent, as far as it has told of them.
 
-use std::path::Path;
-
-use agent_client_protocol_schema::v1::{
-    ContentBlock, Diff, EmbeddedResourceResource, ToolCall, ToolCallContent, ToolCallStatus,
-    ToolCallUpdate,
-};
+use agent_client_protocol_schema::v1::{ToolCall, ToolCallContent, ToolCallStatus, ToolCallUpdate};
 use plugin_api::Event;
-use plugin_api::serde_json::{Map, Value, json};
+use plugin_api::serde_json::{self, Map, Value, json};
 
+use crate::content::{content_text, difference, result_text};
 use crate::permissions::kind_name;
 
-/// The longest result that is shown whole.
-const RESULT_BYTES: usize = 256 * 1024;
-/// The largest text of a difference that is shown.
-const DIFF_BYTES: usize = 128 * 1024;
 /// How many calls may be open at a time.
-const OPEN: usize = 1000;
+const OPEN: usize = 100;
+/// How much is kept of one.
+const CALL_BYTES: usize = 2 * 1024 * 1024;
 
 /// Calls that have begun and not ended, in the order in which they began.
 #[derive(Debug, Default)]
@@ -32,6 +26,20 @@ struct Open {
 }
 
 impl Open {
+    /// Lets go of what is too much to be shown and to be kept.
+    fn trim(&mut self) {
+        let size = serde_json::to_string(&self.call).map_or(0, |json| json.len());
+        if size > CALL_BYTES {
+            let title = std::mem::take(&mut self.call.title);
+            let title = title[..title.floor_char_boundary(1024)].to_owned();
+            let (kind, status) = (self.call.kind, self.call.status);
+            self.call = ToolCall::new(self.call.tool_call_id.clone(), title)
+                .kind(kind)
+                .status(status)
+                .content(vec![format!("[{size} bytes, too much to be shown]").into()]);
+        }
+    }
+
     /// The beginning, if it was not shown.
     fn show(&mut self, events: &mut Vec<Event>) {
         if !std::mem::replace(&mut self.is_shown, true) {
@@ -57,6 +65,7 @@ impl Calls {
             call,
             is_shown: false,
         };
+        open.trim();
         // Some agents tell of a call while the model is still writing its input, and of the input when it is there.
         if !is_being_written(&open.call) {
             open.show(&mut events);
@@ -83,6 +92,7 @@ impl Calls {
         let before = (open.call.status, open.call.title.clone());
         let has_content = update.fields.content.is_some() || update.fields.raw_output.is_some();
         open.call.update(update.fields);
+        open.trim();
         let mut events = Vec::new();
         if is_being_written(&open.call) {
             return events;
@@ -238,68 +248,6 @@ fn metadata(call: &ToolCall) -> Map<String, Value> {
     facts
 }
 
-fn difference(diff: &Diff) -> Value {
-    let size = diff.new_text.len() + diff.old_text.as_ref().map_or(0, String::len);
-    match size <= DIFF_BYTES {
-        true => json!({"path": diff.path, "old_text": diff.old_text, "new_text": diff.new_text}),
-        false => json!({"path": diff.path, "bytes": size}),
-    }
-}
-
-/// What a call has given: its content, otherwise its output as it is.
-fn result_text(call: &ToolCall) -> String {
-    let text = content_text(&call.content);
-    if !text.is_empty() {
-        return text;
-    }
-    match &call.raw_output {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => cut(text.clone()),
-        Some(output) => cut(output.to_string()),
-    }
-}
-
-fn content_text(content: &[ToolCallContent]) -> String {
-    let texts = content.iter().map(|content| match content {
-        ToolCallContent::Content(content) => block_text(&content.content),
-        ToolCallContent::Diff(diff) => changed(&diff.path, diff.old_text.is_none()),
-        _ => String::new(),
-    });
-    let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
-    cut(texts.join("\n"))
-}
-
-fn changed(path: &Path, is_new: bool) -> String {
-    match is_new {
-        true => format!("Written: {}", path.display()),
-        false => format!("Changed: {}", path.display()),
-    }
-}
-
-fn cut(mut text: String) -> String {
-    if text.len() > RESULT_BYTES {
-        text.truncate(text.floor_char_boundary(RESULT_BYTES));
-        text += "\n[cut]";
-    }
-    text
-}
-
-/// A piece of content as text: what is none is named.
-pub(crate) fn block_text(block: &ContentBlock) -> String {
-    match block {
-        ContentBlock::Text(text) => text.text.clone(),
-        ContentBlock::Image(image) => format!("[image: {}]", image.mime_type),
-        ContentBlock::Audio(audio) => format!("[audio: {}]", audio.mime_type),
-        ContentBlock::ResourceLink(link) => format!("[{}]({})", link.name, link.uri),
-        ContentBlock::Resource(resource) => match &resource.resource {
-            EmbeddedResourceResource::TextResourceContents(text) => text.text.clone(),
-            EmbeddedResourceResource::BlobResourceContents(blob) => format!("[{}]", blob.uri),
-            _ => String::new(),
-        },
-        _ => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use plugin_api::serde_json::from_value;
@@ -417,6 +365,23 @@ mod tests {
         calls.end("x");
         calls.begin(call(early));
         assert_eq!(wire(&calls.end("x")).len(), 2);
+    }
+
+    #[test]
+    fn what_is_too_much_is_not_kept() {
+        let mut calls = Calls::default();
+        calls.begin(call(
+            json!({"toolCallId": "c", "title": "t", "kind": "edit"}),
+        ));
+        let much =
+            json!({"toolCallId": "c", "status": "completed", "rawOutput": "x".repeat(CALL_BYTES)});
+        let over = wire(&calls.update(update(much)));
+        let result = over[0]["result"].as_str().unwrap();
+        assert!(result.ends_with("bytes, too much to be shown]"), "{result}");
+        assert_eq!(
+            (&over[0]["success"], &over[0]["tool"]),
+            (&json!(true), &json!("edit"))
+        );
     }
 
     #[test]
