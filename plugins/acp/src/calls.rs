@@ -1,27 +1,51 @@
 //! The tool calls of an agent, as far as it has told of them.
 
-use std::path::Path;
-
-use agent_client_protocol_schema::v1::{
-    ContentBlock, Diff, EmbeddedResourceResource, ToolCall, ToolCallContent, ToolCallStatus,
-    ToolCallUpdate,
-};
+use agent_client_protocol_schema::v1::{ToolCall, ToolCallContent, ToolCallStatus, ToolCallUpdate};
 use plugin_api::Event;
-use plugin_api::serde_json::{Map, Value, json};
+use plugin_api::serde_json::{self, Map, Value, json};
 
+use crate::content::{content_text, difference, result_text};
 use crate::permissions::kind_name;
 
-/// The longest result that is shown whole.
-const RESULT_BYTES: usize = 256 * 1024;
-/// The largest text of a difference that is shown.
-const DIFF_BYTES: usize = 128 * 1024;
 /// How many calls may be open at a time.
-const OPEN: usize = 1000;
+const OPEN: usize = 100;
+/// How much is kept of one.
+const CALL_BYTES: usize = 2 * 1024 * 1024;
 
 /// Calls that have begun and not ended, in the order in which they began.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    open: Vec<ToolCall>,
+    open: Vec<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    call: ToolCall,
+    /// Whether its beginning was shown.
+    is_shown: bool,
+}
+
+impl Open {
+    /// Lets go of what is too much to be shown and to be kept.
+    fn trim(&mut self) {
+        let size = serde_json::to_string(&self.call).map_or(0, |json| json.len());
+        if size > CALL_BYTES {
+            let title = std::mem::take(&mut self.call.title);
+            let title = title[..title.floor_char_boundary(1024)].to_owned();
+            let (kind, status) = (self.call.kind, self.call.status);
+            self.call = ToolCall::new(self.call.tool_call_id.clone(), title)
+                .kind(kind)
+                .status(status)
+                .content(vec![format!("[{size} bytes, too much to be shown]").into()]);
+        }
+    }
+
+    /// The beginning, if it was not shown.
+    fn show(&mut self, events: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.is_shown, true) {
+            events.push(started(&self.call));
+        }
+    }
 }
 
 impl Calls {
@@ -32,56 +56,97 @@ impl Calls {
         }
         let mut events = Vec::new();
         if self.open.len() >= OPEN {
-            let oldest = self.open.remove(0);
-            events.push(ended(
-                &oldest,
-                false,
-                Some("The agent has told nothing more of it."),
-            ));
+            let mut oldest = self.open.remove(0);
+            oldest.show(&mut events);
+            let why = "The agent has told nothing more of it.";
+            events.push(ended(&oldest.call, false, Some(why)));
         }
-        events.push(started(&call));
-        match is_over(&call) {
-            Some(success) => events.push(ended(&call, success, None)),
-            None => self.open.push(call),
+        let mut open = Open {
+            call,
+            is_shown: false,
+        };
+        open.trim();
+        // Some agents tell of a call while the model is still writing its input, and of the input when it is there.
+        if !is_being_written(&open.call) {
+            open.show(&mut events);
+        }
+        match is_over(&open.call) {
+            Some(success) => events.push(ended(&open.call, success, None)),
+            None => self.open.push(open),
         }
         events
     }
 
     /// A call goes on or ends. One of which nothing was told begins.
     pub(crate) fn update(&mut self, update: ToolCallUpdate) -> Vec<Event> {
+        let id = &update.tool_call_id;
         let Some(at) = self
             .open
             .iter()
-            .position(|call| call.tool_call_id == update.tool_call_id)
+            .position(|open| open.call.tool_call_id == *id)
         else {
             // Of a call that has ended agents tell again now and then; it has no title any more.
             return ToolCall::try_from(update).map_or_else(|_| Vec::new(), |call| self.begin(call));
         };
-        let call = &mut self.open[at];
-        let before = (call.status, call.title.clone());
+        let open = &mut self.open[at];
+        let before = (open.call.status, open.call.title.clone());
         let has_content = update.fields.content.is_some() || update.fields.raw_output.is_some();
-        call.update(update.fields);
-        if let Some(success) = is_over(call) {
-            let call = self.open.remove(at);
-            return vec![ended(&call, success, None)];
+        open.call.update(update.fields);
+        open.trim();
+        let mut events = Vec::new();
+        if is_being_written(&open.call) {
+            return events;
         }
-        match has_content || before != (call.status, call.title.clone()) {
-            true => vec![progress(call)],
-            false => Vec::new(),
+        let was_shown = open.is_shown;
+        open.show(&mut events);
+        if let Some(success) = is_over(&open.call) {
+            let open = self.open.remove(at);
+            events.push(ended(&open.call, success, None));
+        } else if was_shown
+            && (has_content || before != (open.call.status, open.call.title.clone()))
+        {
+            events.push(progress(&open.call));
         }
+        events
+    }
+
+    /// The agent asks leave for a call, which it tells with what it asks.
+    pub(crate) fn asked_for(&mut self, update: ToolCallUpdate) -> Vec<Event> {
+        let id = update.tool_call_id.clone();
+        let mut events = self.update(update);
+        if let Some(open) = self
+            .open
+            .iter_mut()
+            .find(|open| open.call.tool_call_id == id)
+        {
+            open.show(&mut events);
+        }
+        events
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<&ToolCall> {
-        self.open.iter().find(|call| &*call.tool_call_id.0 == id)
+        let mut calls = self.open.iter().map(|open| &open.call);
+        calls.find(|call| &*call.tool_call_id.0 == id)
     }
 
     /// The turn is over, and with it what is still open.
     pub(crate) fn end(&mut self, why: &str) -> Vec<Event> {
-        let open = std::mem::take(&mut self.open);
-        open.iter()
-            .map(|call| ended(call, false, Some(why)))
-            .collect()
+        let mut events = Vec::new();
+        for mut open in std::mem::take(&mut self.open) {
+            open.show(&mut events);
+            events.push(ended(&open.call, false, Some(why)));
+        }
+        events
     }
+}
+
+/// Whether its input is there, and empty, and it has not begun to do anything.
+fn is_being_written(call: &ToolCall) -> bool {
+    call.status == ToolCallStatus::Pending && call.raw_input.as_ref().is_some_and(is_empty)
+}
+
+fn is_empty(input: &Value) -> bool {
+    input.as_object().is_some_and(Map::is_empty)
 }
 
 fn is_over(call: &ToolCall) -> Option<bool> {
@@ -103,7 +168,7 @@ pub(crate) fn name(call: &ToolCall) -> String {
 /// What it is called with; without that, what it is about.
 fn args(call: &ToolCall) -> Value {
     match &call.raw_input {
-        Some(input) if !input.is_null() => input.clone(),
+        Some(input) if !input.is_null() && !is_empty(input) => input.clone(),
         _ => json!({"title": call.title}),
     }
 }
@@ -183,68 +248,6 @@ fn metadata(call: &ToolCall) -> Map<String, Value> {
     facts
 }
 
-fn difference(diff: &Diff) -> Value {
-    let size = diff.new_text.len() + diff.old_text.as_ref().map_or(0, String::len);
-    match size <= DIFF_BYTES {
-        true => json!({"path": diff.path, "old_text": diff.old_text, "new_text": diff.new_text}),
-        false => json!({"path": diff.path, "bytes": size}),
-    }
-}
-
-/// What a call has given: its content, otherwise its output as it is.
-fn result_text(call: &ToolCall) -> String {
-    let text = content_text(&call.content);
-    if !text.is_empty() {
-        return text;
-    }
-    match &call.raw_output {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => cut(text.clone()),
-        Some(output) => cut(output.to_string()),
-    }
-}
-
-fn content_text(content: &[ToolCallContent]) -> String {
-    let texts = content.iter().map(|content| match content {
-        ToolCallContent::Content(content) => block_text(&content.content),
-        ToolCallContent::Diff(diff) => changed(&diff.path, diff.old_text.is_none()),
-        _ => String::new(),
-    });
-    let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
-    cut(texts.join("\n"))
-}
-
-fn changed(path: &Path, is_new: bool) -> String {
-    match is_new {
-        true => format!("Written: {}", path.display()),
-        false => format!("Changed: {}", path.display()),
-    }
-}
-
-fn cut(mut text: String) -> String {
-    if text.len() > RESULT_BYTES {
-        text.truncate(text.floor_char_boundary(RESULT_BYTES));
-        text += "\n[cut]";
-    }
-    text
-}
-
-/// A piece of content as text: what is none is named.
-pub(crate) fn block_text(block: &ContentBlock) -> String {
-    match block {
-        ContentBlock::Text(text) => text.text.clone(),
-        ContentBlock::Image(image) => format!("[image: {}]", image.mime_type),
-        ContentBlock::Audio(audio) => format!("[audio: {}]", audio.mime_type),
-        ContentBlock::ResourceLink(link) => format!("[{}]({})", link.name, link.uri),
-        ContentBlock::Resource(resource) => match &resource.resource {
-            EmbeddedResourceResource::TextResourceContents(text) => text.text.clone(),
-            EmbeddedResourceResource::BlobResourceContents(blob) => format!("[{}]", blob.uri),
-            _ => String::new(),
-        },
-        _ => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use plugin_api::serde_json::from_value;
@@ -320,6 +323,64 @@ mod tests {
         assert_eq!(
             (&all[1]["result"], &all[1]["success"]),
             (&json!("no such file"), &json!(false))
+        );
+    }
+
+    #[test]
+    fn a_call_whose_input_is_still_being_written_is_shown_with_it() {
+        let mut calls = Calls::default();
+        let early = json!({"toolCallId": "c", "title": "Write", "kind": "edit", "rawInput": {}});
+        assert!(calls.begin(call(early.clone())).is_empty());
+        assert!(
+            calls
+                .update(update(json!({"toolCallId": "c", "title": "Write a"})))
+                .is_empty()
+        );
+        let begun = calls.update(update(
+            json!({"toolCallId": "c", "rawInput": {"path": "a"}}),
+        ));
+        let begun = wire(&begun);
+        assert_eq!((begun.len(), &begun[0]["args"]), (1, &json!({"path": "a"})));
+        assert_eq!(wire(&calls.end("x"))[0]["type"], "tool_call");
+        // At the latest when something comes of it.
+        for late in [
+            json!({"status": "in_progress"}),
+            json!({"status": "completed"}),
+        ] {
+            calls.begin(call(early.clone()));
+            let mut late = late;
+            late["toolCallId"] = json!("c");
+            let events = wire(&calls.update(update(late)));
+            assert_eq!(
+                (&events[0]["type"], &events[0]["args"]),
+                (&json!("tool_started"), &json!({"title": "Write"}))
+            );
+            calls.end("x");
+        }
+        calls.begin(call(early.clone()));
+        assert_eq!(
+            wire(&calls.asked_for(update(json!({"toolCallId": "c"})))).len(),
+            1
+        );
+        calls.end("x");
+        calls.begin(call(early));
+        assert_eq!(wire(&calls.end("x")).len(), 2);
+    }
+
+    #[test]
+    fn what_is_too_much_is_not_kept() {
+        let mut calls = Calls::default();
+        calls.begin(call(
+            json!({"toolCallId": "c", "title": "t", "kind": "edit"}),
+        ));
+        let much =
+            json!({"toolCallId": "c", "status": "completed", "rawOutput": "x".repeat(CALL_BYTES)});
+        let over = wire(&calls.update(update(much)));
+        let result = over[0]["result"].as_str().unwrap();
+        assert!(result.ends_with("bytes, too much to be shown]"), "{result}");
+        assert_eq!(
+            (&over[0]["success"], &over[0]["tool"]),
+            (&json!(true), &json!("edit"))
         );
     }
 

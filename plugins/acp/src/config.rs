@@ -120,7 +120,8 @@ impl Config {
                 self.folder.display()
             )));
         }
-        if !self.confined && !(self.files.read.is_empty() && self.files.write.is_empty()) {
+        let files = self.files.read.iter().chain(&self.files.write);
+        if !self.confined && files.count() > 0 {
             return Err(CreateError::config(
                 "files: has no meaning with `confined = false`, which leaves the program all files",
             ));

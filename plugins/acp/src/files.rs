@@ -165,7 +165,8 @@ fn lines(text: String, line: Option<u32>, limit: Option<u32>) -> String {
         .collect()
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::os::unix::fs::symlink;
 

@@ -1,7 +1,7 @@
 //! The agent `acp`: any program that speaks the Agent Client Protocol, as a child process. `docs/acp.md` is for operators.
 //!
 //! In reading order: `config` is what can be set; `turn` is one run, of the `prompt` to the last update, which `show` turns
-//! into events (`calls`: those of tools); `requests` and `permissions` are what the agent asks in between, `files` where
+//! into events (`calls`: those of tools, `content`: what is in them); `requests` and `permissions` are what the agent asks in between, `files` where
 //! its files end; `session` begins with an agent or goes on, in a `process`, over a `wire`; `pool` keeps processes between
 //! runs.
 
@@ -9,6 +9,7 @@
 
 mod calls;
 mod config;
+mod content;
 mod files;
 mod permissions;
 mod pool;

@@ -217,10 +217,9 @@ impl<S: Send + 'static> Lease<S> {
         let mut slots = self.pool.lock();
         let token = slots.next_token;
         slots.next_token += 1;
-        if let Some(slot) = slots.by_key.get_mut(&self.key) {
-            if slot.token == self.token {
-                slot.token = token;
-            }
+        let slot = slots.by_key.get_mut(&self.key);
+        if let Some(slot) = slot.filter(|slot| slot.token == self.token) {
+            slot.token = token;
         }
         self.token = token;
         token

@@ -230,10 +230,10 @@ impl Begun<'_> {
             told(done, &methods)?;
         }
         let capabilities = answer.agent_capabilities;
-        if let Some(id) = saved.session {
-            if self.go_on(&capabilities, folder, &id).await? {
-                return Ok((id, capabilities, saved.known_turn));
-            }
+        if let Some(id) = saved.session
+            && self.go_on(&capabilities, folder, &id).await?
+        {
+            return Ok((id, capabilities, saved.known_turn));
         }
         let new = NewSessionRequest::new(folder);
         let made: Result<NewSessionResponse, _> =

@@ -8,6 +8,7 @@ use plugin_api::serde_json::{Map, Value, json};
 use plugin_api::{EmitError, Event, RunContext, RunError, tracing};
 
 use crate::calls::{self, Calls};
+use crate::content;
 use crate::permissions::{Answer, kind_name};
 
 /// The most bytes of one delta; longer ones are shown in pieces. Far below what a host lets through in one event.
@@ -81,7 +82,7 @@ impl<'a> Show<'a> {
 
     async fn text(&mut self, chunk: ContentChunk) -> Result<(), RunError> {
         self.end_thinking().await?;
-        let text = calls::block_text(&chunk.content);
+        let text = content::block_text(&chunk.content);
         if text.is_empty() {
             return Ok(());
         }
@@ -112,7 +113,7 @@ impl<'a> Show<'a> {
     }
 
     async fn thinking(&mut self, chunk: &ContentChunk) -> Result<(), RunError> {
-        let text = calls::block_text(&chunk.content);
+        let text = content::block_text(&chunk.content);
         if !self.is_thinking && !self.thought.is_empty() && self.thought.len() < MAX_THOUGHT {
             self.thought.push_str("\n\n");
         }
@@ -182,6 +183,8 @@ impl<'a> Show<'a> {
     ) -> Result<(), RunError> {
         self.turn_to_others().await?;
         let (tool, title, kind) = self.asked_for(asked);
+        let events = self.calls.asked_for(asked.clone());
+        self.emit_all(events).await?;
         let fields = [
             ("call_id".to_owned(), Value::from(&*asked.tool_call_id.0)),
             ("tool".to_owned(), Value::from(tool)),

@@ -171,8 +171,11 @@ impl Agent {
         };
         *prompts += 1;
         let blocks = prompt.as_array().cloned().unwrap_or_default();
-        let texts = blocks.iter().filter_map(|block| block["text"].as_str());
-        let text = texts.last().unwrap_or_default().to_owned();
+        let mut texts = blocks
+            .iter()
+            .rev()
+            .filter_map(|block| block["text"].as_str());
+        let text = texts.next().unwrap_or_default().to_owned();
         if self.has("load") || self.has("resume") {
             let file = OpenOptions::new()
                 .append(true)

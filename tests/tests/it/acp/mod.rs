@@ -2,6 +2,7 @@
 
 mod answering;
 mod confining;
+mod conforming;
 mod faults;
 mod independent;
 mod keeping;

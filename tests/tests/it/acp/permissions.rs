@@ -64,6 +64,40 @@ async fn it_depends_on_the_kind_of_the_tool() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_begins_with_asking_is_shown_before_the_answer() {
+    let stage = Stage::start().await;
+    let mut client = stage.host.client().await;
+    let call =
+        json!({"toolCallId": "c9", "title": "Edit a", "kind": "edit", "rawInput": {"path": "a"}});
+    let asks = ask(
+        "session/request_permission",
+        json!({"toolCall": call, "options": options()}),
+    );
+    let over = update(
+        "tool_call_update",
+        json!({"toolCallId": "c9", "status": "failed", "rawOutput": "refused"}),
+    );
+    let frames = client.run(&script(&[asks, over])).await;
+    let kinds: Vec<_> = frames.iter().map(|frame| frame.kind()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "stream_start",
+            "tool_started",
+            "permission",
+            "stream_delta",
+            "tool_call",
+            "stream_end"
+        ]
+    );
+    assert_eq!(
+        all(&frames, "tool_started")[0]["args"],
+        json!({"path": "a"})
+    );
+    stage.end([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_may_be_allowed() {
     let stage = Stage::with(&[], "permissions = \"allow\"").await;
     let mut client = stage.host.client().await;

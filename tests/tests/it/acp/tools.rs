@@ -116,7 +116,7 @@ async fn what_is_too_much_for_the_host_is_shown_in_part() {
     for _ in 0..100 {
         deep = json!([deep]);
     }
-    let many: Vec<Value> = (0..40)
+    let many: Vec<Value> = (0..15)
         .map(|_| json!({"type": "diff", "path": "/a", "newText": "x".repeat(100_000)}))
         .collect();
     let steps = [
