@@ -180,6 +180,10 @@ impl Config {
         profiles::check(&self.profiles, self.profile.as_deref())
     }
 
+    pub(crate) fn connect(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
     pub(crate) fn silence(&self) -> Duration {
         Duration::from_millis(self.silence_timeout_ms)
     }
