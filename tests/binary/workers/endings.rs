@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use roundhouse_tests::{soon, until};
+use roundhouse_tests::{TestHost, compile_c, soon, until};
 
-use super::{answer, client, end_of, error_of, exists, host, pid, plugin, signal};
+use super::{answer, client, end_of, error_of, executable, exists, host, pid, plugin, signal};
 
 /// Far less than any wait for a run would take, and far more than a busy machine needs.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -59,6 +59,34 @@ async fn every_way_to_end_is_told_by_name() {
     let text = end.text_at("message");
     assert!(text.ends_with("by signal 9 (SIGKILL)"), "{text}");
     host.shut_down([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_is_seen_although_a_process_left_behind_has_the_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("until");
+    let macros = [
+        format!("UNTIL={file:?}"),
+        format!("FOLDER={:?}", folder.path()),
+    ];
+    let library = compile_c(folder.path(), "c", &macros.each_ref().map(String::as_str));
+    let toml = format!(
+        "[plugins.libraries.c]\nfile = {library:?}\nisolation = \"process\"\n[agents.c]\ncomponent = \"c/agent\"\n"
+    );
+    let host = TestHost::with_worker(&toml, executable()).await;
+    let mut client = client(&host, "c").await;
+    let before = pid(&host, "c").await;
+    let begun = Instant::now();
+    let text = error_of(&mut client, "fork").await;
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    assert!(text.ends_with("by signal 9 (SIGKILL)"), "{text}");
+    assert!(!exists(before));
+    assert_eq!(answer(&mut client, "again").await, "done");
+    // The one that was left behind is not of the worker's group, and goes on.
+    let begun = file.with_extension("begun");
+    until("the process left behind", || begun.exists()).await;
+    host.shut_down([client]).await;
+    std::fs::write(file, "").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
