@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::SearchPath;
 use super::generations::Generations;
 use super::loader::{ComponentInfo, LoadError, open_copy};
+use super::opening::Opening;
 use super::search::SearchError;
 use super::staging::{Staging, StagingError};
 use crate::config::LibraryFile;
@@ -57,7 +58,7 @@ pub fn inspect(
 ) -> Result<Inspection, InspectError> {
     let file = search.find(library)?;
     let generations = Generations::new(Staging::new(staging)?, 1);
-    let opened = open_copy("inspected", &file, None, &generations, None)?;
+    let opened = open_copy("inspected", &file, None, &Opening::new(&generations), None)?;
     let components = opened.describe();
     let descriptor = opened.descriptor;
     Ok(Inspection {

@@ -12,8 +12,8 @@ use super::gate::Pass;
 use super::generations::Generations;
 use super::instances::{Instances, Used};
 use super::library_copy::LibraryCopy;
-use super::lifecycle::{NotOpened, OPENS_WITHIN};
 use super::loader::{CheckedUse, LoadError, OpenedCopy, open_copy};
+use super::opening::Opening;
 use super::worker::{Next, Policy, WorkerSettings};
 
 /// Copies of one library that are opened at most. What was opened stays mapped for ever, so an agent that
@@ -379,21 +379,20 @@ impl PluginSlot {
     }
 
     async fn make_copy(&self) -> Result<Arc<LibraryCopy>, String> {
-        let (file, generations, name) = (
-            self.checked.staged.clone(),
-            Arc::clone(&self.generations),
-            self.name.clone(),
-        );
+        let (file, name) = (self.checked.staged.clone(), self.name.clone());
+        let opening = Opening::new(&self.generations);
         let (copies, worker) = (Arc::clone(&self.copies_opened), self.worker.clone());
         // Counted where it is opened: it stays mapped, whether or not somebody still waits for it.
+        let beginning = Arc::clone(&opening);
         let open = move || {
-            let opened = open_copy(&name, &file, None, &generations, worker.as_deref())?;
+            let opened = open_copy(&name, &file, None, &beginning, worker.as_deref())?;
             copies.fetch_add(1, Ordering::AcqRel);
             Ok::<_, LoadError>(opened)
         };
-        let opened = tokio::time::timeout(OPENS_WITHIN, tokio::task::spawn_blocking(open))
+        let opened = opening
+            .within(&self.checked.staged, tokio::task::spawn_blocking(open))
             .await
-            .map_err(|_elapsed| NotOpened(&self.checked.staged).to_string())?
+            .map_err(|late| late.to_string())?
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
         opened.generation.came_from(&self.checked.generation);
