@@ -82,6 +82,6 @@ pub(crate) use probe::{Configured, Probe, Probed, configuration};
 pub use run_handle::{RunEnd, RunHandle};
 pub(crate) use schema::Schema;
 pub use search::{SearchError, SearchPath};
-pub use slot::{COPIES_OPENED, WorkerStatus};
+pub use slot::{COPIES_OPENED, STUCK_WORKERS, WorkerStatus};
 pub use staging::{StageError, StagingError};
 pub use tools::{ToolEntry, ToolRequest, ToolsetStatus};
