@@ -60,14 +60,14 @@ pub fn inspect(
     let generations = Generations::new(Staging::new(staging)?, 1);
     let opened = open_copy("inspected", &file, None, &Opening::new(&generations), None)?;
     let components = opened.describe();
-    let descriptor = opened.descriptor;
+    let about = opened.descriptor.about;
     Ok(Inspection {
         file,
-        name: descriptor.name,
-        version: descriptor.version,
-        built_with: descriptor.built_with,
-        abi_minor: descriptor.abi_minor,
-        min_host_minor: descriptor.min_host_minor,
+        name: about.name,
+        version: about.version,
+        built_with: about.built_with,
+        abi_minor: about.abi_minor,
+        min_host_minor: about.min_host_minor,
         components,
     })
 }

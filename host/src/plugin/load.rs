@@ -256,11 +256,11 @@ async fn make(
     generations: &Arc<Generations>,
 ) -> Result<LoadedPlugin, Vec<Fault>> {
     let copy = LibraryCopy::make(name, &opened, &checked).await?;
-    let descriptor = &opened.descriptor;
+    let about = &opened.descriptor.about;
     let (library, version, built_with) = (
-        descriptor.name.clone(),
-        descriptor.version.clone(),
-        descriptor.built_with.clone(),
+        about.name.clone(),
+        about.version.clone(),
+        about.built_with.clone(),
     );
     let slot = PluginSlot::new(name, opened, Arc::clone(generations), checked, worker, copy);
     Ok(LoadedPlugin {

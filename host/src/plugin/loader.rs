@@ -158,7 +158,7 @@ pub(crate) fn open_copy(
     };
     match opened {
         Ok((descriptor, worker)) => {
-            generation.tells_version(&descriptor.version);
+            generation.tells_version(&descriptor.about.version);
             Ok(OpenedCopy {
                 descriptor,
                 host,
