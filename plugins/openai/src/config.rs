@@ -66,6 +66,10 @@ pub struct Config {
     #[serde(default = "max_history_turns")]
     #[schemars(range(max = 100_000))]
     pub(crate) max_history_turns: u32,
+    /// How many images of earlier turns the model is shown again, the latest ones.
+    #[serde(default = "max_history_images")]
+    #[schemars(range(max = 1000))]
+    pub(crate) max_history_images: u32,
     /// Roles that the model and the user can change between, by their ids.
     #[serde(default)]
     pub(crate) profiles: Profiles,
@@ -148,6 +152,10 @@ fn compress_keep_turns() -> u32 {
 
 fn max_history_turns() -> u32 {
     1000
+}
+
+fn max_history_images() -> u32 {
+    10
 }
 
 fn connect_timeout_ms() -> u64 {
