@@ -6,7 +6,7 @@
 //! | [`TOOLS_CALL`] | [`ToolsCall`] | [`ToolOutputData`](super::ToolOutputData) | the tool's progress |
 //! | [`AGENTS_RUN`] | [`AgentsRun`] | [`AgentsRunAnswer`] | the subagent's events, `{"type": …}` |
 //! | [`HISTORY_LIST`] | [`HistoryQuery`] | [`HistoryPage`] | |
-//! | [`HISTORY_IMAGE`] | [`HistoryImage`] | [`ImageInfo`](super::ImageInfo) | |
+//! | [`HISTORY_IMAGE`] | [`HistoryImage`] | [`ImageInfo`] | |
 //! | [`STATE_GET`] | [`StateGet`] | [`StateGetAnswer`] | |
 //! | [`STATE_PUT`] | [`StatePut`] | [`StatePutAnswer`] | |
 //! | [`TOOLS_CHANGED`] | `{}` | `{}` | |
