@@ -1,8 +1,10 @@
 //! The Roundhouse host.
 
+mod child_guard;
 pub mod cli;
 pub mod client;
 pub mod config;
+mod confine;
 pub mod conformance;
 pub mod connection;
 pub mod guard;

@@ -2,7 +2,7 @@
  *
  * Generated from src/abi/types.rs of the crate roundhouse-plugin-api; do not edit.
  *
- * A plugin is a dynamic library that exports one function, rh_plugin_v0, which is declared at the end. What
+ * A plugin is a dynamic library that exports one function, rh_plugin_v1, which is declared at the end. What
  * answers are called here, OK, SLOW and STOP, are RH_OK, RH_SLOW and RH_STOP. The JSON that crosses, such as
  * RunParams, is described in docs/schema/abi.
  *
@@ -27,7 +27,7 @@
 /**
  * The minor version of the boundary that this source describes. It counts the additions within a major.
  */
-#define RH_ABI_MINOR 0
+#define RH_ABI_MINOR 1
 
 /**
  * rh_plugin.flags: the library was built with panic=abort, so a panic in it ends the process.
@@ -249,6 +249,21 @@
  * See RH_LOG_ERROR.
  */
 #define RH_LOG_TRACE 5
+
+/**
+ * rh_host.set_health: all is well.
+ */
+#define RH_HEALTH_OK 0
+
+/**
+ * rh_host.set_health: it works in part, as the text says. Also any value unknown to the host.
+ */
+#define RH_HEALTH_DEGRADED 1
+
+/**
+ * rh_host.set_health: it does not work, for the reason in the text.
+ */
+#define RH_HEALTH_FAILING 2
 
 /**
  * A borrowed UTF-8 string. ptr may be null only when len is 0.
@@ -527,6 +542,20 @@ typedef struct {
    * Adds a line to the host's log.
    */
   void (*log)(void *ctx, const rh_log *line);
+  /**
+   * Since minor 1. The path of a program by which a library starts processes that are to end with the host: PATH
+   * child-guard [--confine [--read FILE]... [--write FILE]...] -- PROGRAM [ARGUMENT].... It runs PROGRAM and hands its own
+   * standard input on to it; when that ends, because the library has closed it or because its process is gone however it
+   * went, it ends PROGRAM and all that this has started. It ends with PROGRAM, and has its exit code. --confine takes all
+   * files from PROGRAM but the system's own, those named to be read, and those named to be written as well. Empty: the
+   * host has none. Lent for ever.
+   */
+  rh_str child_guard;
+  /**
+   * Since minor 1. Says how an instance is, for the operator to see; scope is the instance's, and text is for people. It
+   * counts until the next one. Answers OK, STOP, or an error.
+   */
+  int32_t (*set_health)(void *ctx, uint64_t scope, uint32_t health, rh_str text);
 } rh_host;
 
 /**
@@ -678,7 +707,7 @@ extern "C" {
 #endif
 
 /** What a library exports: answers its static descriptor, and runs nothing else. */
-extern const rh_plugin *rh_plugin_v0(void);
+extern const rh_plugin *rh_plugin_v1(void);
 
 #ifdef __cplusplus
 }

@@ -1,14 +1,15 @@
 //! What is common to the instances of all components.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::ServiceError;
 use crate::abi::export::Scope;
 use crate::wire::{InstanceParams, service};
+use crate::{ChildCommand, Health, ServiceError};
 
 /// The configuration of a component that has none: an empty table.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -44,6 +45,18 @@ impl InstanceContext {
     /// The name under which the configuration knows the library.
     pub fn plugin(&self) -> &str {
         &self.params.plugin
+    }
+
+    /// Says how the instance is. The operator sees it in the host's log and in `GET /agents` and `GET /tools`; nothing else comes
+    /// of it. It counts until the next one, and at first all is well. A host before plugin interface 1.1 takes no notice.
+    pub fn set_health(&self, health: Health) {
+        self.scope.set_health(&health);
+    }
+
+    /// A command whose process ends with the host, whatever becomes of that, and with it all that it has started. See
+    /// [`ChildCommand`].
+    pub fn child(&self, program: impl AsRef<OsStr>) -> ChildCommand {
+        ChildCommand::new(self.scope.child_guard(), program.as_ref())
     }
 
     /// Tells the host that the instance's tools are others now; it lists them again.

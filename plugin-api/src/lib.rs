@@ -92,7 +92,7 @@
 //! #     use plugin_api::abi::import::*;
 //! #     use std::sync::{Arc, mpsc};
 //! #     unsafe extern "C" {
-//! #         fn rh_plugin_v0() -> *const RhPlugin;
+//! #         fn rh_plugin_v1() -> *const RhPlugin;
 //! #     }
 //! #     struct Host(mpsc::Sender<Result<String, Completion>>);
 //! #     impl HostLibrary for Host {
@@ -117,7 +117,7 @@
 //! #     pub fn runs_it() {
 //! #         let (sender, receiver) = mpsc::channel();
 //! #         let next = || receiver.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
-//! #         let plugin = unsafe { read_descriptor(rh_plugin_v0()) }.unwrap();
+//! #         let plugin = unsafe { read_descriptor(rh_plugin_v1()) }.unwrap();
 //! #         plugin.init(Arc::new(Host(sender))).unwrap();
 //! #         let ComponentKind::Agent(agent) = plugin.components[0].kind else { panic!() };
 //! #         agent.create(1, r#"{"greeting":"Good morning"}"#, "{}");
@@ -161,6 +161,7 @@
 //!   crates work, and what blocks belongs into [`tokio::task::spawn_blocking`]. Tasks of one's own may outlive a
 //!   run; what they emit then is refused. They end with the library's last instance.
 //! - **Logs** are plain [`tracing`] events; the host adds to which run they belong.
+//! - **Child processes** that are to end with the host, even when that is killed, are started by [`InstanceContext::child`].
 //! - **Panics** fail the one run, call or instance. Do not build with `panic = "abort"`: such a library is
 //!   refused.
 //! - **Tests.** With the feature `testing`, under `[dev-dependencies]`, the module `testing` drives an agent, a
@@ -175,8 +176,10 @@
 
 pub mod abi;
 mod agent;
+mod child;
 mod error;
 mod event;
+mod health;
 mod ids;
 mod instance;
 mod mapper;
@@ -189,6 +192,7 @@ mod tool;
 pub mod wire;
 
 pub use agent::{AgentBackend, Image, Outcome, RunRequest};
+pub use child::{Child, ChildCommand, ChildError, ChildGuard};
 pub use error::{
     CreateError, EmitError, ImageError, RunError, ServiceError, ServiceErrorCode, ToolError,
 };
@@ -197,6 +201,7 @@ pub use event::{
     ProfileSwitched, RunFailed, StreamDelta, StreamEnd, StreamStopped, ThinkingDelta, ThinkingEnd,
     ToolCallEvent, ToolStarted, TurnThinking,
 };
+pub use health::Health;
 pub use ids::{CallId, RunId, SessionId};
 pub use instance::{InstanceContext, NoConfig};
 pub use mapper::{EventMapper, MapEvents, Mapped, MapperRun};

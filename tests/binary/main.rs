@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod chat;
+mod child_guard;
 mod cli;
 mod faults;
+mod frozen;
 mod guide;
 mod killed;
 mod nested;

@@ -446,7 +446,10 @@ impl Drop for TestHost {
 /// Where the usual configuration is read, with this text over it.
 fn loaded(source: &Loader) -> Config {
     let config = source.clone().load();
-    config.unwrap_or_else(|faults| panic!("{faults}"))
+    let mut config = config.unwrap_or_else(|faults| panic!("{faults}"));
+    // This process is not `roundhouse`, which guards the processes that plugins start.
+    config.plugins.worker_executable = crate::programs();
+    config
 }
 
 fn source(folder: &Path, toml: &str) -> Loader {

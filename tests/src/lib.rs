@@ -8,6 +8,7 @@
 //! - [`order`], [`positions`]: the order in which frames may come, in version 1 and 2, checked in every test
 //! - [`schema`]: the published schemas
 //! - [`mod@script`]: messages for the agent `scripted`
+//! - [`mod@programs`]: the programs that tests start
 //! - [`proxy`]: [`Proxy`], a bad network
 //! - [`puppet`]: an agent that a test leads by the hand
 //! - [`rest`]: the HTTP side
@@ -21,6 +22,7 @@ pub mod host;
 pub mod model;
 pub mod order;
 pub mod positions;
+pub mod programs;
 pub mod proxy;
 pub mod puppet;
 pub mod rest;
@@ -35,6 +37,7 @@ pub use frame::{Frame, events, fold, text_of};
 pub use host::TestHost;
 pub use model::ModelServer;
 pub use positions::Position;
+pub use programs::programs;
 pub use proxy::Proxy;
 pub use puppet::{Puppet, Strings};
 pub use rest::{Answer, Rest, http_client};

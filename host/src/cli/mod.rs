@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::child_guard::{ChildGuardArgs, GuardedChildArgs};
 use crate::config::{Config, DEFAULT_FILE, Loader};
 
 /// Hosts AI-agent plugins behind one streaming WebSocket protocol.
@@ -59,6 +60,12 @@ enum Command {
     /// Serve a library to the host that has started this process.
     #[command(hide = true)]
     PluginWorker(plugin_worker::PluginWorkerArgs),
+    /// Run a program that ends with this command's standard input.
+    #[command(hide = true)]
+    ChildGuard(ChildGuardArgs),
+    /// What `child-guard` starts: becomes the program.
+    #[command(hide = true)]
+    GuardedChild(GuardedChildArgs),
 }
 
 /// Which configuration, and what overrides it.
@@ -147,6 +154,8 @@ pub fn run() -> ExitCode {
         Command::Schema(args) => schema::run(&args),
         Command::Worker(args) => worker::run(args),
         Command::PluginWorker(args) => plugin_worker::run(&args),
+        Command::ChildGuard(args) => Ok(args.run()),
+        Command::GuardedChild(args) => Ok(args.run()),
     };
     match done {
         Ok(code) => code,

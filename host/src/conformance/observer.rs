@@ -9,8 +9,9 @@ use plugin_api::abi::import::{
     Answer, Completion, EventRef, FailureKind, HostLibrary, LogLine, ServiceFailure, Sink,
 };
 use plugin_api::wire::service;
-use plugin_api::{Event, ServiceErrorCode};
+use plugin_api::{Event, Health, ServiceErrorCode};
 
+use crate::child_guard;
 use crate::run::event_fault;
 
 /// The deepest nesting of JSON in an event: a host's own limit where it is not told otherwise.
@@ -82,6 +83,7 @@ pub(super) struct Observer {
     changed: Condvar,
     next: AtomicU64,
     stray: Mutex<Option<String>>,
+    child_guard: Option<String>,
 }
 
 impl Observer {
@@ -91,6 +93,7 @@ impl Observer {
             changed: Condvar::new(),
             next: AtomicU64::new(1),
             stray: Mutex::default(),
+            child_guard: child_guard::program(None),
         })
     }
 
@@ -273,4 +276,19 @@ impl HostLibrary for Observer {
     }
 
     fn log(&self, _line: LogLine<'_>) {}
+
+    fn child_guard(&self) -> Option<&str> {
+        self.child_guard.as_deref()
+    }
+
+    fn set_health(&self, scope: u64, _health: Health) -> Answer {
+        let taken = self.live(scope, "a health", |seen| {
+            if seen.kind == Kind::Instance {
+                return Answer::Ok;
+            }
+            seen.fault("a health is an instance's, and came for something else");
+            Answer::Invalid
+        });
+        taken.unwrap_or(Answer::Stop)
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plugin_api::Health;
 use plugin_api::wire::{MapperParams, RunParams, ToolSpecData};
 
 use super::backing::Backing;
@@ -79,6 +80,14 @@ impl Agent {
                 .iter()
                 .find_map(|link| link.backing.unavailable())
         })
+    }
+
+    /// How its instance is, by its own account; `None` for one that is not available.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        let copy = self.backing.slot().ok()?.current();
+        let instance = copy.instances.agents.get(&self.name)?;
+        Some(instance.health())
     }
 
     /// The tools it may call, as of now.

@@ -21,6 +21,8 @@ const GONE_KEPT: usize = 32;
 /// See the module. One for each host; it lives as long as anything of its plugins does.
 pub(crate) struct Generations {
     pub(crate) staging: Staging,
+    /// The program by which libraries in this process start others, see `child_guard`; `None` for no such.
+    pub(crate) child_guard: Option<String>,
     most: AtomicUsize,
     opened: Mutex<Vec<Arc<Generation>>>,
     /// Those that may have instances.
@@ -64,9 +66,10 @@ pub(crate) struct Lease {
 }
 
 impl Generations {
-    pub(crate) fn new(staging: Staging, most: usize) -> Arc<Self> {
+    pub(crate) fn new(staging: Staging, child_guard: Option<String>, most: usize) -> Arc<Self> {
         Arc::new(Self {
             staging,
+            child_guard,
             most: AtomicUsize::new(most),
             opened: Mutex::default(),
             slots: Mutex::default(),

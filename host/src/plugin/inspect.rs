@@ -57,7 +57,7 @@ pub fn inspect(
     staging: &Path,
 ) -> Result<Inspection, InspectError> {
     let file = search.find(library)?;
-    let generations = Generations::new(Staging::new(staging)?, 1);
+    let generations = Generations::new(Staging::new(staging)?, None, 1);
     let opened = open_copy("inspected", &file, None, &Opening::new(&generations), None)?;
     let components = opened.describe();
     let about = opened.descriptor.about;

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use plugin_api::EventKinds;
 use plugin_api::abi::import::MapperInstance;
+use plugin_api::{EventKinds, Health};
 use tokio::sync::Notify;
 
 use super::gate::{Gate, Pass};
 use super::handle::{AgentHandle, ToolsetHandle};
-use super::library_host::{Entry, LibraryHost};
+use super::library_host::{Entry, HealthCell, LibraryHost};
 use super::lifecycle::{self, INSTANCE_DEADLINE, LifecycleError};
 use super::listing::{Listing, ListingError};
 use super::scopes::ScopeGuard;
@@ -31,8 +31,13 @@ pub(crate) struct Instance<I> {
     pub(crate) handle: I,
     /// Whoever uses the instance is inside.
     gate: Arc<Gate>,
-    /// The instance's own scope, kept open until it was shut down.
-    _scope: ScopeGuard<Entry>,
+    scope: InstanceScope,
+}
+
+/// The scope of an instance's own, kept open until it was shut down, and what the instance says by it.
+pub(crate) struct InstanceScope {
+    pub(crate) guard: ScopeGuard<Entry>,
+    pub(crate) health: Arc<HealthCell>,
 }
 
 /// An instance of a toolset and what it lists.
@@ -58,12 +63,17 @@ pub(crate) trait Used: Send + Sync + 'static {
 }
 
 impl<I> Instance<I> {
-    pub(crate) fn new(handle: I, scope: ScopeGuard<Entry>) -> Self {
+    pub(crate) fn new(handle: I, scope: InstanceScope) -> Self {
         Self {
             handle,
             gate: Arc::default(),
-            _scope: scope,
+            scope,
         }
+    }
+
+    /// How it is, by its own account.
+    pub(crate) fn health(&self) -> Health {
+        self.scope.health.get()
     }
 }
 

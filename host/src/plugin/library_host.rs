@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use plugin_api::Health;
 use plugin_api::abi::import::{
     Answer, Completion, EventRef, FailureKind, HostLibrary, LogLine, ServiceFailure, Sink,
 };
@@ -70,6 +71,7 @@ pub(crate) struct InstanceScope {
     waiter: Waiter,
     /// Told when a toolset says that its tools have changed; none for other components.
     tools_changed: Option<Arc<Notify>>,
+    health: Arc<HealthCell>,
 }
 
 pub(crate) struct RunScope {
@@ -112,6 +114,14 @@ pub(crate) struct Owner {
     pub(crate) run_id: String,
 }
 
+/// What an instance says of how it is.
+#[derive(Debug)]
+pub(crate) struct HealthCell {
+    /// The configured name of the instance.
+    instance: String,
+    now: Mutex<Health>,
+}
+
 /// A scope, and the end of what it stands for.
 pub(crate) struct Opened {
     pub(crate) scope: ScopeGuard<Entry>,
@@ -138,6 +148,8 @@ impl Waiter {
 pub(crate) struct LibraryHost {
     /// The configured name of the library.
     plugin: String,
+    /// The program by which the library starts processes.
+    child_guard: Option<String>,
     scopes: Arc<ScopeTable<Entry>>,
     /// Runs and calls of which the host wants to hear more are inside.
     wanted: Arc<Gate>,
@@ -152,9 +164,11 @@ pub(crate) struct LibraryHost {
 const CALL_THREADS: usize = 16;
 
 impl LibraryHost {
-    pub(crate) fn new(plugin: &str) -> Arc<Self> {
+    /// `child_guard` is the program by which the library starts processes that end with this one.
+    pub(crate) fn new(plugin: &str, child_guard: Option<&str>) -> Arc<Self> {
         Arc::new(Self {
             plugin: plugin.to_owned(),
+            child_guard: child_guard.map(str::to_owned),
             scopes: Arc::new(ScopeTable::new()),
             wanted: Arc::default(),
             signals: Signals::default(),
@@ -162,15 +176,17 @@ impl LibraryHost {
         })
     }
 
-    /// For an instance. `tools_changed` is told when the instance says so.
+    /// For an instance. `tools_changed` is told when the instance says so, `health` is what it says of itself.
     pub(crate) fn open_instance(
         &self,
         tools_changed: Option<Arc<Notify>>,
+        health: Arc<HealthCell>,
     ) -> Result<Opened, NoRandom> {
         let (waiter, end) = Waiter::new();
         let entry = Entry::Instance(Arc::new(InstanceScope {
             waiter,
             tools_changed,
+            health,
         }));
         Ok(Opened {
             scope: self.scopes.open(entry, None)?,
@@ -401,6 +417,57 @@ impl HostLibrary for LibraryHost {
             session_id: &owner.session_id,
             run_id: &owner.run_id,
         });
+    }
+
+    fn child_guard(&self) -> Option<&str> {
+        self.child_guard.as_deref()
+    }
+
+    fn set_health(&self, scope: u64, health: Health) -> Answer {
+        match self.scopes.get(scope) {
+            Some(Entry::Instance(instance)) => {
+                instance.health.set(&self.plugin, health);
+                Answer::Ok
+            }
+            Some(Entry::Run(_) | Entry::ToolCall(_) | Entry::Task(_)) => Answer::Invalid,
+            Some(Entry::GivenUp(_)) | None => Answer::Stop,
+        }
+    }
+}
+
+/// The longest text of a health that is kept, in bytes.
+const HEALTH_TEXT: usize = 2000;
+
+impl HealthCell {
+    pub(crate) fn new(instance: &str) -> Arc<Self> {
+        let (instance, now) = (instance.to_owned(), Mutex::default());
+        Arc::new(Self { instance, now })
+    }
+
+    pub(crate) fn get(&self) -> Health {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.clone()
+    }
+
+    fn set(&self, plugin: &str, health: Health) {
+        let short = |text: String| text[..text.floor_char_boundary(HEALTH_TEXT)].to_owned();
+        let health = match health {
+            Health::Degraded(text) => Health::Degraded(short(text)),
+            Health::Failing(text) => Health::Failing(short(text)),
+            other => other,
+        };
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now == health {
+            return;
+        }
+        *now = health.clone();
+        drop(now);
+        let (instance, text) = (&self.instance, health.text());
+        match health {
+            Health::Ok => tracing::info!(plugin, instance, "it is well again"),
+            Health::Failing(_) => tracing::error!(plugin, instance, "it does not work: {text}"),
+            _ => tracing::warn!(plugin, instance, "it works in part: {text}"),
+        }
     }
 }
 

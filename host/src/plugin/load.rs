@@ -19,6 +19,7 @@ use super::search::SearchPath;
 use super::slot::PluginSlot;
 use super::staging::{Staging, StagingError};
 use super::worker::WorkerSettings;
+use crate::child_guard;
 use crate::config::{Config, Fault, Faults, Library, Toolset};
 
 /// How long the plugins that did load may take to end when another one stops the start.
@@ -79,7 +80,8 @@ pub(super) struct LoadedPlugin {
 pub async fn load(config: &Config) -> Result<Arc<Catalog>, CatalogError> {
     let data_folder = config.storage.path.clone();
     let staging = blocking(move || Staging::new(&data_folder)).await?;
-    let generations = Generations::new(staging, config.reload.max_generations);
+    let guard = child_guard::program(config.plugins.worker_executable.as_deref());
+    let generations = Generations::new(staging, guard, config.reload.max_generations);
     let catalog = load_beside(config, &generations, None).await?;
     catalog.put_in_force(None);
     Ok(catalog)

@@ -125,7 +125,7 @@ pub(crate) fn open_copy(
     worker: Option<&WorkerSettings>,
 ) -> Result<OpenedCopy, LoadError> {
     let (staged, found) = library::stage(file, sha256, opening.staging())?;
-    let host = LibraryHost::new(plugin);
+    let host = LibraryHost::new(plugin, opening.child_guard());
     let home = if worker.is_some() {
         Home::Worker
     } else {

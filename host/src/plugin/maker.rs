@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 use super::component::ComponentKind;
 use super::descriptor::LoadedComponent;
 use super::handle::{AgentHandle, ToolsetHandle};
-use super::instances::{Instance, ListError, Mapper, Toolset, Used, end};
-use super::library_host::Entry;
+use super::instances::{Instance, InstanceScope, ListError, Mapper, Toolset, Used, end};
+use super::library_host::{Entry, HealthCell};
 use super::lifecycle::{self, INSTANCE_DEADLINE, LifecycleError};
 use super::loader::{CheckedUse, OpenedCopy};
 use super::scopes::ScopeGuard;
@@ -82,7 +82,7 @@ impl Maker<'_> {
         match wanted.of.kind {
             ComponentKind::Agent => {
                 let (_, scope) = self.create(wanted, None, create).await?;
-                let handle = AgentHandle::InWorker(instance(&scope));
+                let handle = AgentHandle::InWorker(instance(&scope.guard));
                 Ok(Made::Agent(Instance::new(handle, scope)))
             }
             ComponentKind::Toolset => {
@@ -90,7 +90,7 @@ impl Maker<'_> {
                 let (_, scope) = self
                     .create(wanted, Some(Arc::clone(&changed)), create)
                     .await?;
-                let handle = ToolsetHandle::InWorker(instance(&scope));
+                let handle = ToolsetHandle::InWorker(instance(&scope.guard));
                 self.listed(Instance::new(handle, scope), wanted, changed)
                     .await
             }
@@ -168,7 +168,7 @@ impl Maker<'_> {
         wanted: &CheckedUse,
         tools_changed: Option<Arc<Notify>>,
         create: impl FnOnce(u64, &str, &str) + Send + 'static,
-    ) -> Result<(InstancePtr, ScopeGuard<Entry>), Fault> {
+    ) -> Result<(InstancePtr, InstanceScope), Fault> {
         let (pointer, scope) = self.create(wanted, tools_changed, create).await?;
         let broken = LifecycleError::Broken("it finished `create` without an instance");
         let pointer = pointer.ok_or_else(|| not_made(wanted, &broken))?;
@@ -180,14 +180,18 @@ impl Maker<'_> {
         wanted: &CheckedUse,
         tools_changed: Option<Arc<Notify>>,
         create: impl FnOnce(u64, &str, &str) + Send + 'static,
-    ) -> Result<(Option<InstancePtr>, ScopeGuard<Entry>), Fault> {
+    ) -> Result<(Option<InstancePtr>, InstanceScope), Fault> {
         let made = async {
             let config = wanted.config.clone();
             let params = serde_json::to_string(&self.params(wanted))
                 .map_err(|_| LifecycleError::Broken("its parameters cannot be written as JSON"))?;
-            let opened = self.opened.host.open_instance(tools_changed)?;
+            let health = HealthCell::new(&wanted.of.name);
+            let host = &self.opened.host;
+            let opened = host.open_instance(tools_changed, Arc::clone(&health))?;
             let create = move |scope| create(scope, &config, &params);
-            lifecycle::create(&self.opened.host, opened, create, INSTANCE_DEADLINE).await
+            let (pointer, guard) =
+                lifecycle::create(host, opened, create, INSTANCE_DEADLINE).await?;
+            Ok((pointer, InstanceScope { guard, health }))
         };
         made.await.map_err(|error| match error {
             LifecycleError::Failed {

@@ -36,6 +36,10 @@ impl Opening {
         &self.generations.staging
     }
 
+    pub(crate) fn child_guard(&self) -> Option<&str> {
+        self.generations.child_guard.as_deref()
+    }
+
     /// See [`Generations::opened`].
     pub(crate) fn begun(
         &self,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use plugin_api::Health;
 use plugin_api::abi::import::{
     AgentInstance, Answer, Completion, Component, ComponentKind as Functions, EventRef,
     HostLibrary, LogLine, MapperInstance, PluginDescriptor, Sink, ToolsetInstance,
@@ -219,5 +220,13 @@ impl HostLibrary for Watch {
 
     fn log(&self, line: LogLine<'_>) {
         self.host.log(line);
+    }
+
+    fn child_guard(&self) -> Option<&str> {
+        self.host.child_guard()
+    }
+
+    fn set_health(&self, scope: u64, health: Health) -> Answer {
+        self.host.set_health(scope, health)
     }
 }

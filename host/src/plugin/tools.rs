@@ -5,6 +5,7 @@ mod call;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugin_api::Health;
 use plugin_api::wire::{ToolOutputData, ToolSpecData};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +57,8 @@ pub struct ToolsetStatus {
     pub component: String,
     /// Why it cannot be used, when it cannot.
     pub unavailable: Option<String>,
+    /// How its instance is, by its own account; `None` for one that is not available.
+    pub health: Option<Health>,
 }
 
 /// A call of a tool on an agent's behalf.
@@ -71,6 +74,14 @@ pub struct ToolRequest<'a> {
     pub run_id: &'a str,
     /// That run's session.
     pub session_id: &'a str,
+}
+
+impl ConfiguredToolset {
+    fn health(&self) -> Option<Health> {
+        let copy = self.backing.slot().ok()?.current();
+        let toolset = copy.instances.toolsets.get(&self.name)?;
+        Some(toolset.instance.health())
+    }
 }
 
 impl ToolRegistry {
@@ -124,6 +135,7 @@ impl ToolRegistry {
             name: toolset.name.clone(),
             component: toolset.component.clone(),
             unavailable: toolset.backing.unavailable().map(str::to_owned),
+            health: toolset.health(),
         };
         self.toolsets.iter().map(status).collect()
     }

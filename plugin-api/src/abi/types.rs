@@ -17,10 +17,10 @@
 use std::ffi::c_void;
 
 /// The name of the one function a library exports; its type is [`RhEntry`].
-pub const ENTRY_SYMBOL: &str = "rh_plugin_v0";
+pub const ENTRY_SYMBOL: &str = "rh_plugin_v1";
 
 /// The minor version of the boundary that this source describes. It counts the additions within a major.
-pub const ABI_MINOR: u32 = 0;
+pub const ABI_MINOR: u32 = 1;
 
 /// A borrowed UTF-8 string. `ptr` may be null only when `len` is 0.
 #[repr(C)]
@@ -358,6 +358,13 @@ pub struct RhLog {
     pub fields: RhStr,
 }
 
+/// [`RhHost::set_health`]: all is well.
+pub const HEALTH_OK: u32 = 0;
+/// [`RhHost::set_health`]: it works in part, as the text says. Also any value unknown to the host.
+pub const HEALTH_DEGRADED: u32 = 1;
+/// [`RhHost::set_health`]: it does not work, for the reason in the text.
+pub const HEALTH_FAILING: u32 = 2;
+
 /// What the host offers a library. One per library, valid for ever; `ctx` goes first into each function.
 ///
 /// A scope is the host's unguessable name for an instance, a run or a tool call. It works for the library
@@ -403,6 +410,17 @@ pub struct RhHost {
     >,
     /// Adds a line to the host's log.
     pub log: Option<unsafe extern "C" fn(ctx: *mut c_void, line: *const RhLog)>,
+    /// Since minor 1. The path of a program by which a library starts processes that are to end with the host: `PATH
+    /// child-guard [--confine [--read FILE]... [--write FILE]...] -- PROGRAM [ARGUMENT]...`. It runs PROGRAM and hands its own
+    /// standard input on to it; when that ends, because the library has closed it or because its process is gone however it
+    /// went, it ends PROGRAM and all that this has started. It ends with PROGRAM, and has its exit code. `--confine` takes all
+    /// files from PROGRAM but the system's own, those named to be read, and those named to be written as well. Empty: the
+    /// host has none. Lent for ever.
+    pub child_guard: RhStr,
+    /// Since minor 1. Says how an instance is, for the operator to see; `scope` is the instance's, and `text` is for people. It
+    /// counts until the next one. Answers OK, STOP, or an error.
+    pub set_health:
+        Option<unsafe extern "C" fn(ctx: *mut c_void, scope: u64, health: u32, text: RhStr) -> i32>,
 }
 
 // SAFETY: what a descriptor points to is static and never written.

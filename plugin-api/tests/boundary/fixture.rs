@@ -6,9 +6,9 @@ use std::time::Duration;
 use plugin_api::abi::types::RhPlugin;
 use plugin_api::serde_json::{Map, Value, json};
 use plugin_api::{
-    AgentBackend, CreateError, EmitError, Event, InstanceContext, NoConfig, Outcome, RunContext,
-    RunError, RunRequest, SessionId, Tool, ToolCall, ToolContext, ToolError, ToolOutput, ToolSpec,
-    Toolset, async_trait, tracing,
+    AgentBackend, CreateError, EmitError, Event, Health, InstanceContext, NoConfig, Outcome,
+    RunContext, RunError, RunRequest, SessionId, Tool, ToolCall, ToolContext, ToolError,
+    ToolOutput, ToolSpec, Toolset, async_trait, tracing,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -229,6 +229,19 @@ impl AgentBackend for Picky {
             ))),
             "config" => Err(CreateError::config("how: no")),
             "panic" => panic!("in create"),
+            "health" => {
+                ctx.set_health(Health::failing("it hurts"));
+                ctx.set_health(Health::degraded("a little"));
+                Ok(Self)
+            }
+            "child" => {
+                let child = ctx.child("true").spawn();
+                Err(CreateError::failed(
+                    child
+                        .err()
+                        .map_or("spawned".to_owned(), |error| error.to_string()),
+                ))
+            }
             "never" => std::future::pending().await,
             "wait" => {
                 ctx.tools_changed().await.map_err(CreateError::failed)?;

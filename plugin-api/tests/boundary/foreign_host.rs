@@ -91,6 +91,8 @@ fn init_refuses_what_is_no_host() {
             cancel: None,
             image: None,
             log: None,
+            child_guard: EMPTY,
+            set_health: None,
         };
         // SAFETY: a table that says less than it has, or has no functions.
         assert_eq!(unsafe { init(&raw const table) }, ERR_INVALID, "{size}");
@@ -120,6 +122,8 @@ fn init_refuses_a_second_host() {
         cancel: None,
         image: None,
         log: None,
+        child_guard: EMPTY,
+        set_health: None,
     };
     // SAFETY: a table that the plugin has no reason to keep.
     assert_eq!(unsafe { init(&raw const table) }, ERR_INVALID);

@@ -11,7 +11,7 @@ use plugin_api::abi::import::{
     read_descriptor,
 };
 use plugin_api::wire::{InstanceParams, OutcomeData, RunParams};
-use plugin_api::{Event, serde_json};
+use plugin_api::{Event, Health, serde_json};
 use tokio::sync::{mpsc, watch};
 
 /// Far longer than anything here takes; a wait that reaches it has failed.
@@ -58,12 +58,14 @@ pub(crate) struct TestHost {
     scopes: Mutex<HashMap<u64, Arc<Entry>>>,
     next: AtomicU64,
     pub(crate) lines: watch::Sender<Vec<Line>>,
+    pub(crate) healths: watch::Sender<Vec<(u64, Health)>>,
 }
 
 impl TestHost {
     pub(crate) fn new() -> Arc<Self> {
         let lines = watch::channel(Vec::new()).0;
         Arc::new(Self {
+            healths: watch::Sender::default(),
             scopes: Mutex::default(),
             next: AtomicU64::new(1000),
             lines,
@@ -176,6 +178,19 @@ impl HostLibrary for TestHost {
             fields: line.fields.to_owned(),
         };
         self.lines.send_modify(|lines| lines.push(line));
+    }
+
+    fn child_guard(&self) -> Option<&str> {
+        Some("/no/such/guard")
+    }
+
+    fn set_health(&self, scope: u64, health: Health) -> Answer {
+        if self.entry(scope).is_none() {
+            return Answer::Stop;
+        }
+        self.healths
+            .send_modify(|healths| healths.push((scope, health)));
+        Answer::Ok
     }
 }
 

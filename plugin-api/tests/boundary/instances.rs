@@ -1,5 +1,6 @@
 //! Making and ending instances.
 
+use plugin_api::Health;
 use plugin_api::abi::import::{AgentFns, Completion, ComponentKind, DescribeError, FailureKind};
 use plugin_api::abi::types::ERR_INTERNAL;
 use plugin_api::serde_json::{self, json};
@@ -68,6 +69,35 @@ async fn the_context_says_who_the_instance_is() {
     assert_eq!(
         failure("{\"how\":\"context\"}").await,
         (FailureKind::Agent, "mine 3 fixture".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn an_instance_says_how_it_is() {
+    let mut scope = host().scope();
+    picky().create(scope.id, "{\"how\":\"health\"}", &instance_params());
+    scope.created().await;
+    let said: Vec<Health> = host()
+        .healths
+        .borrow()
+        .iter()
+        .filter(|(of, _)| *of == scope.id)
+        .map(|(_, health)| health.clone())
+        .collect();
+    assert_eq!(
+        said,
+        [Health::failing("it hurts"), Health::degraded("a little")]
+    );
+}
+
+#[tokio::test]
+async fn a_child_is_started_by_the_hosts_own_guard() {
+    let (kind, text) = failure("{\"how\":\"child\"}").await;
+    assert_eq!(kind, FailureKind::Agent);
+    // Which this host only claims to have.
+    assert!(
+        text.starts_with("no process could be started: No such file"),
+        "{text}"
     );
 }
 

@@ -42,16 +42,16 @@ layout! {
     RhCompletion: 56 { size: 0, status: 8, kind: 12, value: 16, text: 24, json: 40 }
     RhSink: 32 { size: 0, ctx: 8, item: 16, done: 24 }
     RhLog: 72 { size: 0, scope: 8, level: 16, reserved: 20, target: 24, message: 40, fields: 56 }
-    RhHost: 72 {
+    RhHost: 96 {
         size: 0, abi_minor: 8, reserved: 12, ctx: 16, emit: 24, complete: 32, request: 40, cancel: 48, image: 56,
-        log: 64,
+        log: 64, child_guard: 72, set_health: 88,
     }
 }
 
 #[test]
 fn constants_have_the_values_that_were_published() {
-    assert_eq!(ENTRY_SYMBOL, "rh_plugin_v0");
-    assert_eq!(ABI_MINOR, 0);
+    assert_eq!(ENTRY_SYMBOL, "rh_plugin_v1");
+    assert_eq!(ABI_MINOR, 1);
     assert_eq!(PLUGIN_PANIC_ABORT, 1);
     assert_eq!(
         [COMPONENT_AGENT, COMPONENT_TOOLSET, COMPONENT_MAPPER],
@@ -88,6 +88,7 @@ fn constants_have_the_values_that_were_published() {
     assert_eq!([OK, SLOW, STOP], [0, 1, 2]);
     assert_eq!([ERR_INVALID, ERR_TOO_LARGE, ERR_UNSUPPORTED], [-1, -2, -3]);
     assert_eq!([ERR_INTERNAL, ERR_FAILED, ERR_CANCELLED], [-4, -5, -6]);
+    assert_eq!([HEALTH_OK, HEALTH_DEGRADED, HEALTH_FAILING], [0, 1, 2]);
     assert_eq!(
         [LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE],
         [1, 2, 3, 4, 5]

@@ -11,8 +11,8 @@ use std::time::Duration;
 use plugin_api::abi::types::*;
 use plugin_api::serde_json::{Value, from_str, json};
 use plugin_api::{
-    AgentBackend, CreateError, Event, Image, InstanceContext, NoConfig, Outcome, RunContext,
-    RunError, RunRequest, async_trait, tracing,
+    AgentBackend, ChildError, CreateError, Event, Health, Image, InstanceContext, NoConfig,
+    Outcome, RunContext, RunError, RunRequest, async_trait, tracing,
 };
 
 struct Asks;
@@ -21,8 +21,13 @@ struct Asks;
 impl AgentBackend for Asks {
     type Config = NoConfig;
 
-    async fn create(_: NoConfig, _: InstanceContext) -> Result<Self, CreateError> {
-        Ok(Self)
+    async fn create(_: NoConfig, ctx: InstanceContext) -> Result<Self, CreateError> {
+        // Nobody hears this either.
+        ctx.set_health(Health::degraded("alone"));
+        match ctx.child("true").spawn() {
+            Err(ChildError::NoGuard) => Ok(Self),
+            other => Err(CreateError::failed(format!("{other:?}"))),
+        }
     }
 
     async fn run(&self, request: RunRequest, ctx: RunContext) -> Result<Outcome, RunError> {
@@ -97,6 +102,11 @@ pub(crate) const LEAST: RhHost = RhHost {
     cancel: None,
     image: None,
     log: None,
+    child_guard: RhStr {
+        ptr: std::ptr::null(),
+        len: 0,
+    },
+    set_health: None,
 };
 
 pub(crate) fn lend(text: &'static str) -> RhStr {

@@ -11,6 +11,7 @@ fn a_library_shows_its_entry_and_nothing_else() {
     let program = std::env::current_exe().unwrap();
     let folder = program.parent().unwrap();
     for name in [
+        "roundhouse_acp",
         "roundhouse_echo",
         "roundhouse_openai",
         "roundhouse_redact",
@@ -28,6 +29,6 @@ fn a_library_shows_its_entry_and_nothing_else() {
         let problem = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {problem}", library.display());
         let symbols = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(symbols.trim(), "rh_plugin_v0", "{}", library.display());
+        assert_eq!(symbols.trim(), "rh_plugin_v1", "{}", library.display());
     }
 }

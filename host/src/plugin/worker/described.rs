@@ -7,7 +7,7 @@ use plugin_api::wire::ComponentDescription;
 use serde::{Deserialize, Serialize};
 
 /// What host and worker have to have in common. They are the same binary, so it counts nothing but mistakes.
-pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+frames.1");
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+frames.2");
 
 /// What a worker is to do. Nothing in it is secret.
 #[derive(Debug, Deserialize, Serialize)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
+use plugin_api::Health;
 use plugin_api::abi::import::{Answer, Completion, FailureKind, HostLibrary, LogLine, Sink};
 use plugin_api::abi::types;
 
@@ -195,6 +196,9 @@ impl Link {
                 message,
                 fields,
             }),
+            FromWorker::Health { scope, state, text } => {
+                self.host.set_health(scope, Health::of_parts(state, text));
+            }
             // Said once, when the library is opened.
             FromWorker::Opened(_) | FromWorker::Refused(_) => {}
         }

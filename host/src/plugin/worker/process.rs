@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+use crate::child_guard::own_program;
 use crate::config::{Confinement, Isolation, Plugins};
 
 /// Bytes that may be in the socket on their way to the host.
@@ -105,13 +106,10 @@ pub(super) fn start(plugin: &str, settings: &WorkerSettings) -> Result<Started, 
     let writing = socket.try_clone().map_err(system("a socket"))?;
     let (output, printed) = std::io::pipe().map_err(system("a pipe"))?;
     let errors = printed.try_clone().map_err(system("a pipe"))?;
-    // On Linux this is the program that runs, also when its file was replaced by another since.
-    let own = if cfg!(target_os = "linux") {
-        PathBuf::from("/proc/self/exe")
-    } else {
-        std::env::current_exe().map_err(system("the path of this program"))?
+    let executable = match &settings.executable {
+        Some(executable) => executable.clone(),
+        None => own_program().map_err(system("the path of this program"))?,
     };
-    let executable = settings.executable.as_ref().unwrap_or(&own);
     let names = settings.confinement.env.iter();
     let environment = names.filter_map(|name| Some((name, std::env::var_os(name)?)));
     let child = Command::new(executable)

@@ -68,6 +68,8 @@ struct Agent {
     available: bool,
     /// Why it is not available; null when it is.
     reason: Option<String>,
+    /// How it is, by its own account; null when it is not available.
+    health: Option<Health>,
     /// The names of the tools that it may call.
     tools: Vec<String>,
     /// The names of the agents that it may run.
@@ -83,6 +85,7 @@ async fn agents(State(host): State<Arc<Host>>) -> Json<AgentList> {
         component: agent.component().to_owned(),
         available: agent.unavailable().is_none(),
         reason: agent.unavailable().map(str::to_owned),
+        health: agent.health().map(Health::from),
         tools: agent.tools().into_iter().map(|tool| tool.name).collect(),
         subagents: agent.subagents().to_vec(),
     });
@@ -90,6 +93,22 @@ async fn agents(State(host): State<Arc<Host>>) -> Json<AgentList> {
         agents: agents.collect(),
         default_agent: catalog.default_agent().to_owned(),
     })
+}
+
+/// How an agent or a toolset is, by its own account.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Health {
+    /// `ok`; `degraded`, which works in part; `failing`, which does not work.
+    state: &'static str,
+    /// What is wrong, why, and what comes next, for people; empty when all is well.
+    text: String,
+}
+
+impl From<plugin_api::Health> for Health {
+    fn from(health: plugin_api::Health) -> Self {
+        let (state, text) = (health.as_str(), health.text().to_owned());
+        Self { state, text }
+    }
 }
 
 /// The tools that agents may call.
@@ -123,6 +142,8 @@ struct Toolset {
     available: bool,
     /// Why it is not available; null when it is.
     reason: Option<String>,
+    /// How it is, by its own account; null when it is not available.
+    health: Option<Health>,
 }
 
 async fn tools(State(host): State<Arc<Host>>) -> Json<ToolList> {
@@ -139,6 +160,7 @@ async fn tools(State(host): State<Arc<Host>>) -> Json<ToolList> {
         component: toolset.component,
         available: toolset.unavailable.is_none(),
         reason: toolset.unavailable,
+        health: toolset.health.map(Health::from),
     });
     Json(ToolList {
         tools: tools.collect(),

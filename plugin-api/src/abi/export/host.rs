@@ -151,6 +151,20 @@ impl Host {
         if answer == OK { Ok(bytes) } else { Err(answer) }
     }
 
+    /// The program that guards child processes; empty where the host has none.
+    pub(super) fn child_guard(&self) -> &str {
+        // SAFETY: absent, or lent by the host for ever.
+        unsafe { borrow::str(self.table.child_guard) }.unwrap_or_default()
+    }
+
+    pub(super) fn set_health(&self, scope: u64, health: u32, text: &str) -> i32 {
+        let Some(set_health) = self.table.set_health else {
+            return ERR_UNSUPPORTED;
+        };
+        // SAFETY: the host's own `ctx`; the text lives until the call returns.
+        unsafe { set_health(self.ctx, scope, health, lend(text)) }
+    }
+
     pub(super) fn log(&self, scope: u64, level: u32, target: &str, message: &str, fields: &str) {
         let Some(log) = self.table.log else { return };
         let line = RhLog {

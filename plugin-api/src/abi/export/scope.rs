@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use super::host::Host;
 use super::requests;
 use crate::abi::types::{self, ERR_INVALID, ERR_TOO_LARGE, SLOW, STOP};
-use crate::{EmitError, Event, EventRef, ImageError, ServiceError};
+use crate::{EmitError, Event, EventRef, Health, ImageError, ServiceError};
 
 /// The longest that an `emit` waits for `resume`. The host resumes far sooner; this only bounds the wait
 /// should it forget to, or have ended the scope without a word.
@@ -229,6 +229,19 @@ impl Scope {
                 }
                 _ => ImageError::Unavailable(handle),
             })
+    }
+
+    /// The program that guards child processes; empty where the host has none.
+    pub(crate) fn child_guard(&self) -> &str {
+        self.host.child_guard()
+    }
+
+    /// A host that has no use for it, and one that no longer has the instance, are no concern of the instance's.
+    pub(crate) fn set_health(&self, health: &Health) {
+        if !self.is_over() {
+            let (state, text) = health.parts();
+            self.host.set_health(self.id, state, text);
+        }
     }
 
     /// Asks the host for a service and waits for its answer, JSON. Dropping the future cancels.

@@ -5,17 +5,20 @@ use std::mem::size_of;
 use std::sync::atomic::AtomicPtr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::super::borrow::{self, BorrowError, lend_bytes};
+use super::super::borrow::{self, BorrowError, lend, lend_bytes};
 use super::super::guard::catch;
 use super::super::types::{
     ABI_MINOR, ERR_INTERNAL, ERR_INVALID, LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN, OK,
     RhCompletion, RhEvent, RhHost, RhLog, RhSink, RhStr, RhWriter, STATUS_FINISHED, STATUS_STOPPED,
 };
 use super::{Completion, FailureKind, HostLibrary, InstancePtr, LogLine, Sink};
+use crate::Health;
 
 /// What `ctx` points to.
 struct Ctx {
     host: Arc<dyn HostLibrary>,
+    /// What the table lends of it.
+    child_guard: String,
 }
 
 /// The tables of all libraries. Nothing is taken out: a library may use its table for ever, as it is never
@@ -24,7 +27,9 @@ static TABLES: Mutex<Vec<AtomicPtr<RhHost>>> = Mutex::new(Vec::new());
 
 /// Makes the table that a library gets. It lives for ever.
 pub(super) fn table(host: Arc<dyn HostLibrary>) -> &'static RhHost {
-    let ctx: &'static mut Ctx = Box::leak(Box::new(Ctx { host }));
+    let child_guard = host.child_guard().unwrap_or_default().to_owned();
+    let ctx: &'static mut Ctx = Box::leak(Box::new(Ctx { host, child_guard }));
+    let child_guard = lend(&ctx.child_guard);
     let table = Box::into_raw(Box::new(RhHost {
         size: size_of::<RhHost>(),
         abi_minor: ABI_MINOR,
@@ -36,6 +41,8 @@ pub(super) fn table(host: Arc<dyn HostLibrary>) -> &'static RhHost {
         cancel: Some(cancel),
         image: Some(image),
         log: Some(log),
+        child_guard,
+        set_health: Some(set_health),
     }));
     TABLES
         .lock()
@@ -193,4 +200,14 @@ unsafe extern "C" fn log(ctx: *mut c_void, line: *const RhLog) {
         });
         Ok(OK)
     });
+}
+
+unsafe extern "C" fn set_health(ctx: *mut c_void, scope: u64, health: u32, text: RhStr) -> i32 {
+    call(ctx, |host| {
+        // SAFETY: the library lends the text for this call.
+        let text = unsafe { borrow::str(text) }?;
+        Ok(host
+            .set_health(scope, Health::of_parts(health, text))
+            .code())
+    })
 }

@@ -33,6 +33,7 @@ pub use mapper::{MapFault, MapperInstance, MapperState, Verdict};
 pub use sink::{Answers, ServiceFailure, Sink};
 
 use super::types;
+use crate::Health;
 
 /// What the host is for one copy of a library. The library calls it from any thread, several at a time.
 ///
@@ -61,6 +62,18 @@ pub trait HostLibrary: Send + Sync + 'static {
 
     /// A line of the library's log.
     fn log(&self, line: LogLine<'_>);
+
+    /// The path of the program by which the library starts processes that end with this one, as
+    /// [`RhHost::child_guard`](types::RhHost::child_guard) says. Asked once.
+    fn child_guard(&self) -> Option<&str> {
+        None
+    }
+
+    /// How an instance is, by its own account.
+    fn set_health(&self, scope: u64, health: Health) -> Answer {
+        let _ = (scope, health);
+        Answer::Ok
+    }
 }
 
 /// The C functions by which a library calls `host`, for ever.
@@ -183,7 +196,7 @@ pub fn event_name(kind: u32) -> Option<&'static str> {
     crate::event::known_name(kind)
 }
 
-/// A version of the boundary, for texts: `0.3` is the third addition to the major 0.
+/// A version of the boundary, for texts: `1.3` is the third addition to the major 1.
 struct AbiVersion(u32);
 
 impl fmt::Display for AbiVersion {

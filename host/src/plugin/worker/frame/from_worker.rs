@@ -66,6 +66,15 @@ pub enum FromWorker<'a> {
         /// A JSON object, or empty.
         fields: &'a str,
     },
+    /// `HostLibrary::set_health`
+    Health {
+        /// The instance.
+        scope: u64,
+        /// `RH_HEALTH_…`
+        state: u32,
+        /// For people.
+        text: &'a str,
+    },
 }
 
 const OPENED: u8 = 1;
@@ -76,6 +85,7 @@ const REQUEST: u8 = 5;
 const CANCEL: u8 = 6;
 const ASK_IMAGE: u8 = 7;
 const LOG: u8 = 8;
+const HEALTH: u8 = 9;
 
 impl<'a> FromWorker<'a> {
     /// Reads a frame that [`Decoder::next_frame`] answered.
@@ -123,6 +133,11 @@ impl<'a> FromWorker<'a> {
                 target: fields.text()?,
                 message: fields.text()?,
                 fields: fields.text()?,
+            },
+            HEALTH => Self::Health {
+                scope: fields.long()?,
+                state: fields.int()?,
+                text: fields.text()?,
             },
             unknown => return Err(FrameError::UnknownKind(unknown)),
         };
@@ -176,6 +191,9 @@ impl<'a> FromWorker<'a> {
                 .text(target)
                 .text(message)
                 .text(fields),
+            Self::Health { scope, state, text } => {
+                Frame::begin(to, HEALTH).long(scope).int(state).text(text)
+            }
         }
         .end();
     }

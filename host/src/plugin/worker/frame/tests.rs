@@ -71,6 +71,11 @@ fn frames() -> Vec<FromWorker<'static>> {
             message: "m",
             fields: "",
         },
+        FromWorker::Health {
+            scope: 7,
+            state: 1,
+            text: "t",
+        },
     ]
 }
 

@@ -97,95 +97,37 @@ pub(super) fn confine(hello: &Hello, unavailable: &mut Vec<String>) -> Result<()
     Ok(())
 }
 
-/// What every process needs of the system: its libraries, names and addresses, certificates, time zones.
-#[cfg(target_os = "linux")]
-const SYSTEM_READ: &[&str] = &[
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib32",
-    "/usr/lib64",
-    "/usr/libexec",
-    "/usr/local/lib",
-    "/usr/share/ca-certificates",
-    "/usr/share/zoneinfo",
-    "/etc/alternatives",
-    "/etc/ca-certificates",
-    "/etc/gai.conf",
-    "/etc/host.conf",
-    "/etc/hosts",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/localtime",
-    "/etc/nsswitch.conf",
-    "/etc/pki",
-    "/etc/resolv.conf",
-    "/etc/services",
-    "/etc/ssl",
-    "/etc/timezone",
-    "/run/systemd/resolve",
-    "/dev/random",
-    "/dev/urandom",
-    "/dev/zero",
-    "/proc/self",
-    "/sys/devices/system/cpu",
-    "/sys/fs/cgroup",
-];
-
-/// As above.
-#[cfg(target_os = "linux")]
-const SYSTEM_WRITE: &[&str] = &["/dev/null"];
-
 #[cfg(target_os = "linux")]
 fn restrict_files(
     files: &Files,
     hello: &Hello,
     unavailable: &mut Vec<String>,
 ) -> Result<(), String> {
-    use landlock::{
-        ABI, Access, AccessFs, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
-        path_beneath_rules,
-    };
+    use std::path::{Path, PathBuf};
 
-    // The first that covers truncating a file.
-    const VERSION: ABI = ABI::V3;
-    for path in files.read.iter().chain(&files.write) {
-        PathFd::new(path).map_err(|error| {
-            format!(
-                "its files cannot be restricted: `{}`: {error}",
-                path.display()
-            )
-        })?;
-    }
-    let (read, write) = (AccessFs::from_read(VERSION), AccessFs::from_all(VERSION));
-    let system = SYSTEM_READ.iter().map(std::path::Path::new);
-    let readable = system.chain(files.read.iter().map(AsRef::as_ref));
-    let readable = readable.chain([hello.library.as_path()]);
-    let system = SYSTEM_WRITE.iter().map(std::path::Path::new);
-    let writable = system.chain(files.write.iter().map(AsRef::as_ref));
-    let restricted = Ruleset::default()
-        .handle_access(write)
-        .and_then(Ruleset::create)
-        .and_then(|rules| rules.add_rules(path_beneath_rules(readable, read)))
-        .and_then(|rules| rules.add_rules(path_beneath_rules(writable, write)))
-        .and_then(landlock::RulesetCreated::restrict_self)
-        .map_err(|error| format!("its files cannot be restricted: {error}"))?;
-    match restricted.ruleset {
-        RulesetStatus::FullyEnforced => {}
-        RulesetStatus::PartiallyEnforced => unavailable.push(
-            "its files are restricted only as far as this kernel's Landlock goes, which is not \
-             all of moving and truncating them"
-                .to_owned(),
-        ),
-        RulesetStatus::NotEnforced => {
-            return Err(
-                "its files cannot be restricted: this kernel has no Landlock, or it is not switched on; \
-                 without `files` the plugin may use all that the host may"
+    use crate::confine::{self, ConfineError, Confined};
+
+    let mut system = confine::Files::system(&[confine::SYSTEM_READ], &[confine::SYSTEM_WRITE]);
+    system.read.push(&hello.library);
+    // By which the library starts processes that end with this one.
+    system.read.push(Path::new("/proc/self/exe"));
+    let asked = confine::Files {
+        read: files.read.iter().map(PathBuf::as_path).collect(),
+        write: files.write.iter().map(PathBuf::as_path).collect(),
+    };
+    match confine::to_files(system, asked) {
+        Ok(Confined::Wholly) => Ok(()),
+        Ok(Confined::InPart) => {
+            unavailable.push(
+                "its files are restricted only as far as this kernel's Landlock goes, which is not \
+                 all of moving and truncating them"
                     .to_owned(),
             );
+            Ok(())
         }
+        Err(error @ ConfineError::NotEnforced) => Err(format!(
+            "its files cannot be restricted: {error}; without `files` the plugin may use all that the host may"
+        )),
+        Err(error) => Err(format!("its files cannot be restricted: {error}")),
     }
-    Ok(())
 }

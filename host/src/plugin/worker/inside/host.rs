@@ -15,13 +15,14 @@ use plugin_api::abi::import::{
     AgentInstance, Answer, Completion, ComponentKind, EventRef, FailureKind, HostLibrary,
     InstancePtr, LogLine, ServiceFailure, Sink, ToolsetInstance,
 };
-use plugin_api::{ServiceErrorCode, abi::types};
+use plugin_api::{Health, ServiceErrorCode, abi::types};
 
 use super::super::frame::{End, FROM_WORKER_BYTES, FromWorker};
 use super::super::outbox::{Outbox, Pushed};
 use super::calls::Signal;
 use super::scopes::{Kind, Scopes};
 use super::{WorkerError, start_thread};
+use crate::child_guard;
 use crate::plugin::chain::{event_size, is_hosts_own};
 
 /// How long a library waits for an image. It is lent from memory and comes at once.
@@ -40,6 +41,8 @@ pub(super) enum Instance {
 /// The host, as the library sees it.
 pub(super) struct WorkerHost {
     outbox: Outbox,
+    /// The program by which the library starts others: this one.
+    child_guard: Option<String>,
     event_bytes: usize,
     pub(super) scopes: Scopes,
     /// By the scope of the `create` that is going on.
@@ -91,6 +94,7 @@ impl WorkerHost {
     pub(super) fn new(queue_bytes: usize, event_bytes: usize) -> Self {
         Self {
             outbox: Outbox::new(queue_bytes),
+            child_guard: child_guard::program(None),
             event_bytes,
             scopes: Scopes::default(),
             creating: Mutex::default(),
@@ -377,6 +381,23 @@ impl HostLibrary for WorkerHost {
             message: cut(line.message),
             fields,
         });
+    }
+
+    fn child_guard(&self) -> Option<&str> {
+        self.child_guard.as_deref()
+    }
+
+    fn set_health(&self, scope: u64, health: Health) -> Answer {
+        match self.scopes.get(scope) {
+            Some(found) if found.kind == Kind::Instance => {
+                let (state, text) = health.parts();
+                let text = cut(text);
+                self.send(&FromWorker::Health { scope, state, text });
+                Answer::Ok
+            }
+            Some(_) => Answer::Invalid,
+            None => Answer::Stop,
+        }
     }
 }
 
