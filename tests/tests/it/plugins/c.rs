@@ -80,7 +80,7 @@ async fn a_library_of_another_major_is_told_with_both_majors() {
         "{told}"
     );
     assert!(
-        told.contains("this host has version 0 (`rh_plugin_v1`)"),
+        told.contains("this host has version 1 (`rh_plugin_v1`)"),
         "{told}"
     );
 }
