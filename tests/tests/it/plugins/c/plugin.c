@@ -120,6 +120,11 @@ static void leave_a_child_and_die(void) {
         hang();
         _exit(0);
     }
+#ifdef UNTIL
+    /* Before it has left the group it would be ended with this one. */
+    struct timespec moment = {0, 1000000};
+    while (access(UNTIL ".begun", F_OK) != 0 && access(FOLDER, F_OK) == 0) nanosleep(&moment, NULL);
+#endif
     kill(getpid(), SIGKILL);
 }
 
