@@ -4,9 +4,12 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use super::ConnectionContext;
+use super::{ClientFrame, ConnectionContext};
 use crate::guard::{Disk, check_files, check_images};
-use crate::protocol::{ClientMessage, ErrorCode, errors, notes};
+use crate::protocol::{
+    ClientFault, ClientMessage, ClientRequest, ErrorCode, ParseLimits, Unreadable, Version, errors,
+    notes, parse_client_frame,
+};
 use crate::run::{ReadCounts, SessionHandle, StartError, UserMessage};
 use crate::session::{ImageData, Session, StoreError};
 
@@ -26,6 +29,12 @@ impl Refusal {
     }
 }
 
+impl From<&Unreadable> for Refusal {
+    fn from(unreadable: &Unreadable) -> Self {
+        Self::new(unreadable.fault.code(), unreadable.fault.to_string())
+    }
+}
+
 /// One client's business in one session.
 pub(super) struct Desk {
     pub(super) context: ConnectionContext,
@@ -33,6 +42,23 @@ pub(super) struct Desk {
 }
 
 impl Desk {
+    /// What the client asks for with a frame.
+    pub(super) fn read(
+        &self,
+        frame: ClientFrame,
+        version: Version,
+    ) -> Result<ClientRequest, Unreadable> {
+        let ClientFrame::Text(text) = frame else {
+            return Err(ClientFault::InvalidJson.into());
+        };
+        let limits = self.context.limits;
+        let parse = ParseLimits {
+            depth: limits.json_depth,
+            images: limits.images.count,
+        };
+        parse_client_frame(&text, parse, version)
+    }
+
     /// Checks images and files, which may take long enough to be kept off the runtime's threads.
     ///
     /// A message is counted before that, since looking at it is part of what it costs.

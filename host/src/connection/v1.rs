@@ -13,7 +13,7 @@ use super::desk::{Desk, Refusal};
 use super::{ClientFrame, REPLAY_BYTES};
 use crate::protocol::frames::Frames;
 use crate::protocol::server::ControlFrame;
-use crate::protocol::{ClientRequest, ErrorCode, ParseLimits, Version, errors, parse_client_frame};
+use crate::protocol::{ClientRequest, ErrorCode, Version, errors};
 use crate::run::{Cursor, Progress, Replay, Trimmed};
 
 /// How many frames of a client wait while it watches a run (fixed by the wire contract).
@@ -182,18 +182,8 @@ impl Conversation {
     }
 
     async fn start(&self, frame: ClientFrame) -> Result<Cursor, Refusal> {
-        let ClientFrame::Text(text) = frame else {
-            return Err(Refusal::new(ErrorCode::InvalidJson, errors::INVALID_JSON));
-        };
-        let limits = self.desk.context.limits;
-        let parse = ParseLimits {
-            depth: limits.json_depth,
-            images: limits.images.count,
-        };
-        let request = parse_client_frame(&text, parse, Version::V1).map_err(|unreadable| {
-            Refusal::new(unreadable.fault.code(), unreadable.fault.to_string())
-        })?;
-        drop(text);
+        let request = self.desk.read(frame, Version::V1);
+        let request = request.map_err(|unreadable| Refusal::from(&unreadable))?;
         let ClientRequest::Message(message, _) = request else {
             return Err(Refusal::new(
                 ErrorCode::InvalidMessage,

@@ -13,8 +13,7 @@ use crate::protocol::frames::Frames;
 use crate::protocol::hello::{Asked, HelloLimits, Mode};
 use crate::protocol::messages::ServerMessage;
 use crate::protocol::{
-    ClientMessage, ClientRequest, Delivery, ErrorCode, OnBusy, ParseLimits, SentId, Version,
-    errors, parse_client_frame,
+    ClientMessage, ClientRequest, Delivery, ErrorCode, OnBusy, SentId, Version, errors,
 };
 use crate::run::{
     Cursor, Greeting, Progress, Replay, Resumed, StartError, Submission, Submitted, Trimmed,
@@ -89,26 +88,12 @@ impl Conversation {
     ///
     /// Not cancel safe: the frame could be lost.
     pub(super) async fn receive(&self, frame: ClientFrame, out: &mut Frames) {
-        let ClientFrame::Text(text) = frame else {
-            let refusal = Refusal::new(ErrorCode::InvalidJson, errors::INVALID_JSON);
-            return out.push(&error(&refusal, None, None));
-        };
-        let limits = self.desk.context.limits;
-        let parse = ParseLimits {
-            depth: limits.json_depth,
-            images: limits.images.count,
-        };
-        let request = parse_client_frame(&text, parse, Version::V2);
-        drop(text);
-        let answer = match request {
+        let answer = match self.desk.read(frame, Version::V2) {
             Ok(ClientRequest::Stop(run_id)) => {
                 ServerMessage::StopAck(self.desk.session.stop(run_id)).frame()
             }
             Ok(ClientRequest::Message(message, delivery)) => self.message(message, delivery).await,
-            Err(unreadable) => {
-                let refusal = Refusal::new(unreadable.fault.code(), unreadable.fault.to_string());
-                error(&refusal, unreadable.id.as_ref(), None)
-            }
+            Err(unreadable) => error(&Refusal::from(&unreadable), unreadable.id.as_ref(), None),
         };
         out.push(&answer);
     }

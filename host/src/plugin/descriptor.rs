@@ -3,18 +3,25 @@
 use plugin_api::abi::import::{Component, ComponentKind as Functions, PluginDescriptor};
 use plugin_api::abi::types;
 use plugin_api::wire::ComponentDescription;
+use serde::{Deserialize, Serialize};
 
 use super::component::ComponentKind;
 use super::worker::described::{Opened, OpenedComponent};
 
 /// What a library says of itself.
 pub(crate) struct Descriptor {
+    pub(crate) about: About,
+    pub(crate) components: Vec<LoadedComponent>,
+}
+
+/// What a library says of itself as a whole.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct About {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) built_with: String,
     pub(crate) abi_minor: u32,
     pub(crate) min_host_minor: u32,
-    pub(crate) components: Vec<LoadedComponent>,
 }
 
 /// A component of a library.
@@ -75,15 +82,24 @@ pub(crate) fn kind_number(kind: &Functions) -> u32 {
     }
 }
 
-impl From<PluginDescriptor> for Descriptor {
-    fn from(descriptor: PluginDescriptor) -> Self {
-        let components = descriptor.components.into_iter();
+impl From<&PluginDescriptor> for About {
+    fn from(descriptor: &PluginDescriptor) -> Self {
         Self {
-            name: descriptor.name,
-            version: descriptor.version,
-            built_with: descriptor.built_with,
+            name: descriptor.name.clone(),
+            version: descriptor.version.clone(),
+            built_with: descriptor.built_with.clone(),
             abi_minor: descriptor.abi_minor,
             min_host_minor: descriptor.min_host_minor,
+        }
+    }
+}
+
+impl From<PluginDescriptor> for Descriptor {
+    fn from(descriptor: PluginDescriptor) -> Self {
+        let about = About::from(&descriptor);
+        let components = descriptor.components.into_iter();
+        Self {
+            about,
             components: components.map(LoadedComponent::Here).collect(),
         }
     }
@@ -93,11 +109,7 @@ impl From<Opened> for Descriptor {
     fn from(opened: Opened) -> Self {
         let components = opened.components.into_iter();
         Self {
-            name: opened.name,
-            version: opened.version,
-            built_with: opened.built_with,
-            abi_minor: opened.abi_minor,
-            min_host_minor: opened.min_host_minor,
+            about: opened.about,
             components: components.map(LoadedComponent::InWorker).collect(),
         }
     }

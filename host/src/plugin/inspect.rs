@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::SearchPath;
 use super::generations::Generations;
 use super::loader::{ComponentInfo, LoadError, open_copy};
+use super::opening::Opening;
 use super::search::SearchError;
 use super::staging::{Staging, StagingError};
 use crate::config::LibraryFile;
@@ -57,16 +58,16 @@ pub fn inspect(
 ) -> Result<Inspection, InspectError> {
     let file = search.find(library)?;
     let generations = Generations::new(Staging::new(staging)?, None, 1);
-    let opened = open_copy("inspected", &file, None, &generations, None)?;
+    let opened = open_copy("inspected", &file, None, &Opening::new(&generations), None)?;
     let components = opened.describe();
-    let descriptor = opened.descriptor;
+    let about = opened.descriptor.about;
     Ok(Inspection {
         file,
-        name: descriptor.name,
-        version: descriptor.version,
-        built_with: descriptor.built_with,
-        abi_minor: descriptor.abi_minor,
-        min_host_minor: descriptor.min_host_minor,
+        name: about.name,
+        version: about.version,
+        built_with: about.built_with,
+        abi_minor: about.abi_minor,
+        min_host_minor: about.min_host_minor,
         components,
     })
 }

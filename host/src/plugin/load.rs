@@ -12,8 +12,8 @@ use super::catalog::{Catalog, Plugin};
 use super::component::{ComponentKind, Use, uses_by_plugin};
 use super::generations::{GenerationCount, Generations, Lease};
 use super::library_copy::LibraryCopy;
-use super::lifecycle::{NotOpened, OPENS_WITHIN};
 use super::loader::{CheckedUse, ComponentInfo, LoadError, OpenedCopy, open_copy};
+use super::opening::Opening;
 use super::plan::{self, Found, Plan};
 use super::search::SearchPath;
 use super::slot::PluginSlot;
@@ -203,20 +203,18 @@ async fn open(
     generations: &Arc<Generations>,
     worker: Option<Arc<WorkerSettings>>,
 ) -> Result<LoadedPlugin, Vec<Fault>> {
-    let opening = {
+    let opening = Opening::new(generations);
+    let opened = {
         let (name, file, sha256) = (name.to_owned(), file.to_owned(), library.sha256);
-        let (generations, worker) = (Arc::clone(generations), worker.clone());
+        let (opening, worker) = (Arc::clone(&opening), worker.clone());
         blocking(move || {
             let worker = worker.as_deref();
-            let opened = open_copy(&name, &file, sha256.as_ref(), &generations, worker);
+            let opened = open_copy(&name, &file, sha256.as_ref(), &opening, worker);
             open_and_check(&name, opened, &uses)
         })
     };
-    match tokio::time::timeout(OPENS_WITHIN, opening).await {
-        Err(_elapsed) => {
-            let fault = NotOpened(file).to_string();
-            Err(vec![library.entry.fault("/file", fault, "")])
-        }
+    match opening.within(file, opened).await {
+        Err(late) => Err(vec![library.entry.fault("/file", late.to_string(), "")]),
         Ok(Ok(checked)) => make(name, checked, worker, generations).await,
         Ok(Err(OpenFailure::Library(error))) => {
             let key = if matches!(&error, LoadError::Open(open) if open.is_checksum()) {
@@ -260,11 +258,11 @@ async fn make(
     generations: &Arc<Generations>,
 ) -> Result<LoadedPlugin, Vec<Fault>> {
     let copy = LibraryCopy::make(name, &opened, &checked).await?;
-    let descriptor = &opened.descriptor;
+    let about = &opened.descriptor.about;
     let (library, version, built_with) = (
-        descriptor.name.clone(),
-        descriptor.version.clone(),
-        descriptor.built_with.clone(),
+        about.name.clone(),
+        about.version.clone(),
+        about.built_with.clone(),
     );
     let slot = PluginSlot::new(name, opened, Arc::clone(generations), checked, worker, copy);
     Ok(LoadedPlugin {

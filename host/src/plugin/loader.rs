@@ -17,9 +17,9 @@ use tracing::level_filters::LevelFilter;
 use super::component::{ComponentKind, Use};
 use super::descriptor::{Descriptor, LoadedComponent};
 use super::generation::{Generation, Home};
-use super::generations::Generations;
 use super::library::{self, OpenError};
 use super::library_host::LibraryHost;
+use super::opening::Opening;
 use super::schema::Schema;
 use super::secrets;
 use super::worker::{StartError, Worker, WorkerSettings};
@@ -121,17 +121,17 @@ pub(crate) fn open_copy(
     plugin: &str,
     file: &Path,
     sha256: Option<&[u8; 32]>,
-    generations: &Generations,
+    opening: &Opening,
     worker: Option<&WorkerSettings>,
 ) -> Result<OpenedCopy, LoadError> {
-    let (staged, found) = library::stage(file, sha256, &generations.staging)?;
-    let host = LibraryHost::new(plugin, generations.child_guard.as_deref());
+    let (staged, found) = library::stage(file, sha256, opening.staging())?;
+    let host = LibraryHost::new(plugin, opening.child_guard());
     let home = if worker.is_some() {
         Home::Worker
     } else {
         Home::Host
     };
-    let generation = generations.opened(plugin, file, found, home);
+    let generation = opening.begun(plugin, file, found, home);
     let mut is_mapped = false;
     let opened = match worker {
         None => library::open(file, &staged, || is_mapped = true)
@@ -158,7 +158,7 @@ pub(crate) fn open_copy(
     };
     match opened {
         Ok((descriptor, worker)) => {
-            generation.tells_version(&descriptor.version);
+            generation.tells_version(&descriptor.about.version);
             Ok(OpenedCopy {
                 descriptor,
                 host,
@@ -171,7 +171,7 @@ pub(crate) fn open_copy(
             if is_mapped || worker.is_some() {
                 generation.ended();
             } else {
-                generations.never_opened(&generation);
+                opening.refused(&generation);
             }
             Err(error)
         }

@@ -4,6 +4,7 @@
 //!
 //! - `search` and `staging`: where a library is found, and the copy of it that is opened; `elf` tells one
 //!   that was cut short; `library` opens it;
+//! - `opening`: how long that is waited for;
 //! - `loader`: its descriptor (`descriptor`), and each use of its components against their own schemas (`schema`,
 //!   `secrets`, `component`);
 //! - `maker`: the instances made in one opened copy (`lifecycle`), `instances` and who uses them (`gate`), together
@@ -45,6 +46,7 @@ mod load;
 mod loader;
 mod logs;
 mod maker;
+mod opening;
 mod patterns;
 mod plan;
 mod probe;
@@ -80,6 +82,6 @@ pub(crate) use probe::{Configured, Probe, Probed, configuration};
 pub use run_handle::{RunEnd, RunHandle};
 pub(crate) use schema::Schema;
 pub use search::{SearchError, SearchPath};
-pub use slot::{COPIES_OPENED, WorkerStatus};
+pub use slot::{COPIES_OPENED, STUCK_WORKERS, WorkerStatus};
 pub use staging::{StageError, StagingError};
 pub use tools::{ToolEntry, ToolRequest, ToolsetStatus};

@@ -1,10 +1,10 @@
-//! A loaded plugin: which copy of its library serves, and what happens when that one is stuck.
+//! A loaded plugin: which copy of its library serves; `renewal`: what happens when that one is stuck.
+
+mod renewal;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -12,17 +12,18 @@ use super::gate::Pass;
 use super::generations::Generations;
 use super::instances::{Instances, Used};
 use super::library_copy::LibraryCopy;
-use super::lifecycle::{NotOpened, OPENS_WITHIN};
-use super::loader::{CheckedUse, LoadError, OpenedCopy, open_copy};
-use super::worker::{Next, Policy, WorkerSettings};
+use super::loader::{CheckedUse, OpenedCopy};
+use super::worker::WorkerSettings;
+use renewal::Renewal;
 
 /// Copies of one library that are opened at most. What was opened stays mapped for ever, so an agent that
 /// gets stuck time and again is in the end served from a copy that is stuck; but not while a call into that copy
 /// hangs, so that the threads which hang in a library are as bounded as its copies.
 pub const COPIES_OPENED: usize = 16;
 
-/// After a fresh copy could not be made, the next attempt waits this long.
-const RETRY_PAUSE: Duration = Duration::from_secs(10);
+/// Workers of one plugin in which something is stuck that live at most. Each ends as soon as nothing else goes on in it, at
+/// the latest after the time that a run may take; until then it takes memory, and perhaps a processor.
+pub const STUCK_WORKERS: usize = 8;
 
 /// Why a worker is ended that nobody waits for any more.
 const ENDING: &str = "the host is shutting its plugins down";
@@ -44,18 +45,13 @@ pub(crate) struct PluginSlot {
     serving: Mutex<Serving>,
     /// Copies that are mapped. Only whoever renews adds to it, so it holds still while that looks.
     copies_opened: Arc<AtomicUsize>,
+    /// Copies that are to end, until they have.
+    retiring: Arc<Mutex<Vec<Arc<LibraryCopy>>>>,
     /// Held while a fresh copy is made. A tokio mutex, for waiting for it is waiting for that copy.
     renewal: tokio::sync::Mutex<Renewal>,
     tasks: TaskTracker,
     /// Gives up on copies that are still in use.
     closing: CancellationToken,
-}
-
-/// What is remembered from one renewal to the next.
-#[derive(Default)]
-struct Renewal {
-    last_failure: Option<(Instant, Arc<str>)>,
-    policy: Policy,
 }
 
 /// The worker of a plugin.
@@ -85,6 +81,10 @@ pub(crate) enum NotServing {
         "calls of it hang, in the last of the {COPIES_OPENED} copies that are opened of a library"
     )]
     Hanging,
+    #[error(
+        "something does not stop in {STUCK_WORKERS} workers of it, and no more are started until one of them has ended"
+    )]
+    StuckWorkers,
     #[error("its library copy has no instance of it")]
     NoInstance,
     #[error("{0}")]
@@ -121,6 +121,7 @@ impl PluginSlot {
                 closed: false,
             }),
             copies_opened: Arc::new(AtomicUsize::new(1)),
+            retiring: Arc::default(),
             renewal: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -142,31 +143,6 @@ impl PluginSlot {
             pid: worker.end().is_none().then(|| worker.pid()),
             restarts: self.restarts.load(Ordering::Relaxed),
         })
-    }
-
-    /// Sees to it that a worker that ends, or in which something is stuck, is replaced at once.
-    fn watch(self: &Arc<Self>, copy: &Arc<LibraryCopy>) {
-        let Some(worker) = &copy.worker else { return };
-        let (ended, stuck) = (worker.ended_token(), copy.was_stuck());
-        let (slot, copy) = (Arc::downgrade(self), Arc::downgrade(copy));
-        let closing = self.closing.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = ended.cancelled() => {}
-                () = stuck.cancelled() => {}
-                () = closing.cancelled() => return,
-            }
-            let (Some(slot), Some(copy)) = (slot.upgrade(), copy.upgrade()) else {
-                return;
-            };
-            let end = copy.worker.as_ref().and_then(|worker| worker.end());
-            if end.is_some_and(|end| end.dismissed) {
-                return;
-            }
-            copy.set_stuck(true);
-            // What comes of it is in the log, and whoever needs it tries again.
-            let _ = closing.run_until_cancelled(slot.renew()).await;
-        });
     }
 
     fn serving(&self) -> MutexGuard<'_, Serving> {
@@ -248,161 +224,6 @@ impl PluginSlot {
                 });
             }
         }
-    }
-
-    async fn renew(self: &Arc<Self>) -> Result<(), NotServing> {
-        let mut renewal = self.renewal.lock().await;
-        let Renewal {
-            last_failure,
-            policy,
-        } = &mut *renewal;
-        let stuck = {
-            let serving = self.serving();
-            if serving.closed {
-                return Err(NotServing::ShuttingDown);
-            }
-            Arc::clone(&serving.copy)
-        };
-        if !stuck.is_stuck() {
-            return Ok(());
-        }
-        if self.worker.is_some() {
-            return self.restart(&stuck, policy).await;
-        }
-        if self.copies_opened.load(Ordering::Acquire) >= COPIES_OPENED {
-            if stuck.has_hanging_calls() {
-                return Err(NotServing::Hanging);
-            }
-            tracing::error!(
-                plugin = self.name,
-                "{COPIES_OPENED} copies of the library got stuck; it is served from the last one from now on"
-            );
-            stuck.set_stuck(false);
-            return Ok(());
-        }
-        if let Some((when, reason)) = &last_failure
-            && when.elapsed() < RETRY_PAUSE
-        {
-            return Err(NotServing::NoFreshCopy(Arc::clone(reason)));
-        }
-        tracing::warn!(
-            plugin = self.name,
-            generation = stuck.generation.number(),
-            "a run got stuck; opening a fresh copy"
-        );
-        match self.make_copy().await {
-            Ok(copy) => {
-                *last_failure = None;
-                self.replace(copy);
-                Ok(())
-            }
-            Err(reason) => {
-                let reason: Arc<str> = reason.into();
-                tracing::error!(plugin = self.name, %reason, "no fresh copy could be made");
-                *last_failure = Some((Instant::now(), Arc::clone(&reason)));
-                Err(NotServing::NoFreshCopy(reason))
-            }
-        }
-    }
-
-    /// Starts a worker in the place of one that has ended or in which something is stuck; those that end at once
-    /// again later each time, and in the end not at all.
-    async fn restart(
-        self: &Arc<Self>,
-        stuck: &LibraryCopy,
-        policy: &mut Policy,
-    ) -> Result<(), NotServing> {
-        if let Some(reason) = self.failed() {
-            return Err(NotServing::Failed(reason.to_owned()));
-        }
-        let plugin = &self.name;
-        let end = stuck.worker.as_ref().and_then(|worker| worker.end());
-        let mut failure = end.map(|end| (end.served, end.how.to_string()));
-        if failure.is_none() {
-            tracing::warn!(
-                plugin,
-                "something in a worker did not stop; starting another one"
-            );
-        }
-        loop {
-            if let Some((served, how)) = failure {
-                match policy.failed(served) {
-                    Next::Start(pause) => {
-                        tracing::warn!(plugin, ?pause, how, "starting another worker");
-                        tokio::time::sleep(pause).await;
-                    }
-                    Next::GiveUp(times) => {
-                        let reason = format!(
-                            "its worker failed {times} times in a row and is not started again; the last time: {how}"
-                        );
-                        tracing::error!(plugin, reason, "a plugin has failed");
-                        stuck.generation.ended();
-                        let _ = self.failed.set(reason.clone());
-                        return Err(NotServing::Failed(reason));
-                    }
-                }
-            }
-            match self.make_copy().await {
-                Ok(copy) => {
-                    self.restarts.fetch_add(1, Ordering::Relaxed);
-                    self.replace(copy);
-                    return Ok(());
-                }
-                Err(reason) => failure = Some((Duration::ZERO, reason)),
-            }
-        }
-    }
-
-    /// Has `copy` serve from now on, and ends the one before it as soon as nobody uses that.
-    fn replace(self: &Arc<Self>, copy: Arc<LibraryCopy>) {
-        let old = {
-            let mut serving = self.serving();
-            if serving.closed {
-                copy
-            } else {
-                copy.generation.put_in_force();
-                if serving.superseded {
-                    copy.generation.superseded();
-                }
-                self.watch(&copy);
-                let old = std::mem::replace(&mut serving.copy, copy);
-                old.generation.superseded();
-                old
-            }
-        };
-        let closing = self.closing.clone();
-        self.tasks.spawn(async move {
-            if closing.run_until_cancelled(old.retire()).await.is_none() {
-                old.kill_worker(ENDING).await;
-            }
-        });
-    }
-
-    async fn make_copy(&self) -> Result<Arc<LibraryCopy>, String> {
-        let (file, generations, name) = (
-            self.checked.staged.clone(),
-            Arc::clone(&self.generations),
-            self.name.clone(),
-        );
-        let (copies, worker) = (Arc::clone(&self.copies_opened), self.worker.clone());
-        // Counted where it is opened: it stays mapped, whether or not somebody still waits for it.
-        let open = move || {
-            let opened = open_copy(&name, &file, None, &generations, worker.as_deref())?;
-            copies.fetch_add(1, Ordering::AcqRel);
-            Ok::<_, LoadError>(opened)
-        };
-        let opened = tokio::time::timeout(OPENS_WITHIN, tokio::task::spawn_blocking(open))
-            .await
-            .map_err(|_elapsed| NotOpened(&self.checked.staged).to_string())?
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())?;
-        opened.generation.came_from(&self.checked.generation);
-        LibraryCopy::make(&self.name, &opened, &self.uses)
-            .await
-            .map_err(|faults| {
-                let texts: Vec<String> = faults.iter().map(|fault| fault.problem.clone()).collect();
-                texts.join("; ")
-            })
     }
 
     /// Ends all instances of all copies that nobody uses any more. Who uses one has until this future is

@@ -42,6 +42,20 @@ pub enum Reconnect {
 }
 
 impl CloseCode {
+    /// All of them, the one of a host that shuts down with this time.
+    #[must_use]
+    pub const fn all(retry: Duration) -> [Self; 7] {
+        [
+            Self::FrameTooLarge,
+            Self::Draining { retry },
+            Self::TooManyConnections,
+            Self::SessionNotFound,
+            Self::TooSlow,
+            Self::NotAuthenticated,
+            Self::NotAllowed,
+        ]
+    }
+
     /// The number in the close frame.
     #[must_use]
     pub const fn code(self) -> u16 {
@@ -112,15 +126,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let retry = Duration::from_millis(1250);
-        for code in [
-            CloseCode::FrameTooLarge,
-            CloseCode::Draining { retry },
-            CloseCode::TooManyConnections,
-            CloseCode::SessionNotFound,
-            CloseCode::TooSlow,
-            CloseCode::NotAuthenticated,
-            CloseCode::NotAllowed,
-        ] {
+        for code in CloseCode::all(retry) {
             assert_eq!(CloseCode::of(code.code(), &code.reason()), Some(code));
         }
         assert_eq!(CloseCode::of(1012, ""), None);

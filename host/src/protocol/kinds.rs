@@ -1,6 +1,6 @@
 //! The names and keys that belong to the protocol itself and that no custom event may use.
 
-/// The types that are sent to a client.
+/// The types that are sent to a client; first the events of a run.
 pub const SERVER_TYPES: [&str; 20] = [
     "stream_start",
     "thinking_delta",
@@ -25,22 +25,7 @@ pub const SERVER_TYPES: [&str; 20] = [
 ];
 
 /// Those of them that are events of a run: they have a position, and are replayed.
-pub const EVENT_TYPES: [&str; 14] = [
-    "stream_start",
-    "thinking_delta",
-    "thinking_end",
-    "turn_thinking",
-    "stream_delta",
-    "planning_status",
-    "plan_ready",
-    "tool_started",
-    "tool_call",
-    "profile_switched",
-    "context_compressed",
-    "stream_stopped",
-    "stream_end",
-    "error",
-];
+pub const EVENT_TYPES: &[&str] = SERVER_TYPES.split_at(14).0;
 
 /// The types that a client sends.
 pub const CLIENT_TYPES: [&str; 2] = ["message", "stop"];

@@ -1,10 +1,12 @@
 //! A session's history as its agents read it.
 
-use plugin_api::wire;
+use plugin_api::ServiceErrorCode;
+use plugin_api::abi::import::ServiceFailure;
+use plugin_api::wire::{self, service};
 
-use super::services::RunServices;
+use super::services::{RunServices, store_failed};
 use crate::session::{
-    AssistantTurn, FileRef, StoreError, Turn, TurnBody, TurnPageRequest, UserTurn,
+    AssistantTurn, FileRef, ImageData, StoreError, Turn, TurnBody, TurnPageRequest, UserTurn,
 };
 
 /// How many turns a page has when the agent does not say.
@@ -31,6 +33,31 @@ pub(super) async fn page(
     page.before = found.before;
     page.turns = found.turns.into_iter().map(turn).collect();
     Ok(page)
+}
+
+/// An image of a turn before the run.
+pub(super) async fn image(
+    services: &RunServices,
+    of: &service::HistoryImage,
+) -> Result<ImageData, ServiceFailure> {
+    let missing = || {
+        let text = format!("turn {} has no image {}", of.turn, of.image);
+        ServiceFailure::failed(ServiceErrorCode::NotFound, text)
+    };
+    if of.turn == 0 || of.turn >= services.user_turn {
+        return Err(missing());
+    }
+    let request = TurnPageRequest::before(of.turn + 1, 1);
+    let found = services.store.agent_history(services.session.id, request);
+    let found = found.await.map_err(|error| store_failed(&error))?;
+    let turn = found.turns.into_iter().find(|turn| turn.number == of.turn);
+    let turn = turn.ok_or_else(missing)?;
+    match services.store.image(turn.run, of.image).await {
+        // An answer belongs to the run of its question, whose images are not its own.
+        Ok(image) if matches!(turn.body, TurnBody::User(_)) => Ok(image),
+        Ok(_) | Err(StoreError::NotFound(_)) => Err(missing()),
+        Err(error) => Err(store_failed(&error)),
+    }
 }
 
 fn turn(turn: Turn) -> wire::HistoryTurn {

@@ -6,7 +6,7 @@
 //!   waiting; nothing in it knows of plugins or sockets.
 //! - [`budget`]: the bound on all logs together.
 //! - [`registry`], `handle` and `slot`: which session has which run.
-//! - `driver`, `ending`, [`supervise`], [`control`]: one run's task.
+//! - `driver`, `finish`, `ending`, [`supervise`], [`control`]: one run's task.
 //! - [`live`], `incoming`, `mappers`: the way of an event from a plugin into the log.
 //! - `scope`, `services`, `tools`, `subagent`, `history`, `state`, `items`, `params`: what an agent asks of the
 //!   host.
@@ -18,6 +18,7 @@ pub mod cursor;
 mod driver;
 mod encode;
 mod ending;
+mod finish;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;

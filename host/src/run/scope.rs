@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytes::Bytes;
 use plugin_api::abi::import::{Answer, ServiceFailure, Sink};
 use plugin_api::abi::types;
+use plugin_api::wire::ImageInfo;
 use plugin_api::{EventRef, ServiceErrorCode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -16,16 +17,20 @@ use super::items::Items;
 use super::services::RunServices;
 use super::subagent::Subagent;
 use crate::plugin::{Agent, RunHost};
+use crate::session::ImageData;
 
 /// The most requests that one agent may have open at a time.
 const MAX_REQUESTS: usize = 256;
+
+/// Bytes of images of earlier turns that are lent to one agent.
+const LENT_BYTES: usize = 20 * 1024 * 1024;
 
 /// One agent in a run: the run's own, or a subagent.
 pub(super) struct Scope {
     this: Weak<Self>,
     services: Arc<RunServices>,
     agent: Arc<Agent>,
-    images: Vec<Bytes>,
+    images: Mutex<Images>,
     slow: Arc<Notify>,
     /// What makes it a subagent; `None` for the run's own agent.
     sub: Option<Subagent>,
@@ -34,6 +39,13 @@ pub(super) struct Scope {
     requests: Mutex<HashMap<u64, CancellationToken>>,
     /// What its requests are part of.
     span: Span,
+}
+
+/// The images that an agent may ask for, by their places.
+struct Images {
+    all: Vec<Bytes>,
+    /// Bytes of those of earlier turns.
+    lent_bytes: usize,
 }
 
 impl fmt::Debug for Scope {
@@ -79,7 +91,10 @@ impl Scope {
             this: Weak::clone(this),
             services: Arc::clone(services),
             agent,
-            images,
+            images: Mutex::new(Images {
+                all: images,
+                lent_bytes: 0,
+            }),
             slow,
             sub,
             over,
@@ -112,6 +127,27 @@ impl Scope {
 
     fn requests(&self) -> std::sync::MutexGuard<'_, HashMap<u64, CancellationToken>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn images(&self) -> std::sync::MutexGuard<'_, Images> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an image of an earlier turn at hand until the agent's part is over.
+    pub(super) fn lend(&self, image: ImageData) -> Result<ImageInfo, ServiceFailure> {
+        let mut images = self.images();
+        let bytes = images.lent_bytes + image.bytes.len();
+        if bytes > LENT_BYTES {
+            let text =
+                format!("{bytes} bytes of earlier images, and {LENT_BYTES} are lent at most");
+            return Err(ServiceFailure::failed(ServiceErrorCode::TooLarge, text));
+        }
+        images.lent_bytes = bytes;
+        let mut info = ImageInfo::default();
+        info.handle = images.all.len() as u64;
+        (info.media_type, info.bytes) = (image.media_type, image.bytes.len() as u64);
+        images.all.push(image.bytes);
+        Ok(info)
     }
 
     /// Notes a request; the token is cancelled with it.
@@ -183,7 +219,11 @@ impl RunHost for Scope {
     }
 
     fn image(&self, handle: u64) -> Option<Arc<[u8]>> {
-        let image = self.images.get(usize::try_from(handle).ok()?)?;
+        let image = self
+            .images()
+            .all
+            .get(usize::try_from(handle).ok()?)?
+            .clone();
         Some(Arc::from(&image[..]))
     }
 

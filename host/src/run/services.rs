@@ -185,6 +185,11 @@ impl Scope {
                         .map_err(|error| store_failed(&error))?,
                 )
             }
+            service::HISTORY_IMAGE => {
+                let of: service::HistoryImage = read(method, params)?;
+                let image = history::image(services, &of).await?;
+                write(&self.lend(image)?)
+            }
             service::STATE_GET => {
                 let get: service::StateGet = read(method, params)?;
                 write(&services.state.get(store, session, agent, &get.key).await?)

@@ -28,7 +28,21 @@ pub(super) struct Admitted {
     _place: Place,
 }
 
-/// Who may in gets a token that makes it a connection.
+/// Why a client that is known gets no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotAdmitted {
+    #[error("the host is shutting down")]
+    Draining,
+    #[error("there are too many connections")]
+    TooManyConnections,
+    #[error("there is no such session")]
+    SessionNotFound,
+    /// The session may well exist.
+    #[error("the session could not be read")]
+    NotRead(#[source] StoreError),
+}
+
+/// Who may in gets a token that makes it a connection: a WebSocket.
 pub(super) async fn admit(
     host: &Host,
     in_force: &InForce,
@@ -41,38 +55,54 @@ pub(super) async fn admit(
     }
     let grant = in_force.access.authenticate(headers);
     let grant = grant.map_err(|_| CloseCode::NotAuthenticated)?;
+    let id = session.parse().ok();
+    admit_known(host, config, grant, id).await.map_err(|why| {
+        match why {
+            NotAdmitted::Draining => {
+                let (most, spread) = (config.server.max_connections, config.server.drain_spread);
+                Leaving::of(most, spread, Instant::now()).close()
+            }
+            NotAdmitted::TooManyConnections => CloseCode::TooManyConnections,
+            NotAdmitted::SessionNotFound => CloseCode::SessionNotFound,
+            NotAdmitted::NotRead(error) => {
+                tracing::error!(session, %error, "the session could not be read");
+                // The client is not to forget it.
+                CloseCode::Draining { retry: RETRY }
+            }
+        }
+    })
+}
+
+/// Who is known and may in gets a token that makes it a connection. `session` is none for what is no id of one.
+pub(super) async fn admit_known(
+    host: &Host,
+    config: &Config,
+    grant: &Arc<Grant>,
+    session: Option<SessionId>,
+) -> Result<(Admitted, TaskTrackerToken), NotAdmitted> {
     if host.closing.is_cancelled() || host.connections.is_closed() {
-        let leaving = Leaving::of(
-            config.server.max_connections,
-            config.server.drain_spread,
-            Instant::now(),
-        );
-        return Err(leaving.close());
+        return Err(NotAdmitted::Draining);
     }
     // Taken before it is counted, so that of many who come at the same moment no more get in than may.
     let token = host.connections.token();
     if host.connections.len() > config.server.max_connections {
-        return Err(CloseCode::TooManyConnections);
+        return Err(NotAdmitted::TooManyConnections);
     }
     let place = host
         .places
         .take(&grant.owner, config.server.max_connections_per_owner)
-        .ok_or(CloseCode::TooManyConnections)?;
-    let id: SessionId = session.parse().map_err(|_| CloseCode::SessionNotFound)?;
+        .ok_or(NotAdmitted::TooManyConnections)?;
+    let id = session.ok_or(NotAdmitted::SessionNotFound)?;
     // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
     let session = host.registry.open(id);
     // Of a session in which something goes on, the owner is known; of one that is deleted, too.
     match session.owner() {
         Some(its) if *its == grant.owner && !session.is_gone() => {}
-        Some(_) => return Err(CloseCode::SessionNotFound),
+        Some(_) => return Err(NotAdmitted::SessionNotFound),
         None => match host.store.get(&grant.owner, id).await {
             Ok(_) => session.belongs_to(grant.owner.clone()),
-            Err(StoreError::NotFound(_)) => return Err(CloseCode::SessionNotFound),
-            Err(error) => {
-                // The session may well exist: the client is not to forget it.
-                tracing::error!(session = %id, %error, "the session could not be read");
-                return Err(CloseCode::Draining { retry: RETRY });
-            }
+            Err(StoreError::NotFound(_)) => return Err(NotAdmitted::SessionNotFound),
+            Err(error) => return Err(NotAdmitted::NotRead(error)),
         },
     }
     let admitted = Admitted {

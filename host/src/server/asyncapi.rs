@@ -101,15 +101,7 @@ pub(super) fn document() -> Value {
 fn close_codes() -> String {
     let retry = std::time::Duration::from_secs(1);
     let mut table = "| code | reason | connect again |\n| --- | --- | --- |\n".to_owned();
-    for close in [
-        CloseCode::FrameTooLarge,
-        CloseCode::Draining { retry },
-        CloseCode::TooManyConnections,
-        CloseCode::SessionNotFound,
-        CloseCode::TooSlow,
-        CloseCode::NotAuthenticated,
-        CloseCode::NotAllowed,
-    ] {
+    for close in CloseCode::all(retry) {
         let again = match close.reconnect() {
             Reconnect::Yes => "yes",
             Reconnect::After(_) => "after the time in the reason",

@@ -2,9 +2,9 @@
 
 use plugin_api::serde_json::{self, Map, Value, json};
 use plugin_api::wire::service::{
-    AgentsRun, AgentsRunAnswer, MemoryDelete, MemoryDeleteAnswer, MemoryGet, MemoryGetAnswer,
-    MemoryPut, MemoryPutAnswer, MemorySearch, MemorySearchAnswer, StateGet, StateGetAnswer,
-    StatePut, StatePutAnswer, ToolsCall,
+    AgentsRun, AgentsRunAnswer, HistoryImage, MemoryDelete, MemoryDeleteAnswer, MemoryGet,
+    MemoryGetAnswer, MemoryPut, MemoryPutAnswer, MemorySearch, MemorySearchAnswer, StateGet,
+    StateGetAnswer, StatePut, StatePutAnswer, ToolsCall,
 };
 use plugin_api::wire::*;
 use plugin_api::{Event, schemars::Schema};
@@ -102,6 +102,7 @@ fn readers_take_extras_and_do_without_anything() {
     reads::<AgentsRun>(json!({ "agent": "a", "content": "c" }));
     reads::<AgentsRunAnswer>(json!({ "content": "c", "status": "finished", "outcome": outcome }));
     reads::<HistoryQuery>(json!({ "before": 1, "limit": 2 }));
+    reads::<HistoryImage>(json!({ "turn": 1, "image": 0 }));
     reads::<HistoryPage>(json!({
         "turns": [{
             "turn": 1, "role": "user", "content": "c", "user_text": "u", "status": "completed", "images": [image],

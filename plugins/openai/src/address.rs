@@ -42,14 +42,23 @@ impl Secrets {
 pub(crate) fn url(base: &str, api: Api) -> Result<Url, CreateError> {
     // Not shown: it may hold a password.
     let wrong = |problem: &str| CreateError::config(format_args!("base_url: {problem}"));
-    let mut url = Url::parse(base).map_err(|error| wrong(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
+    let lower = base.to_ascii_lowercase();
+    if !lower.starts_with("http://") && !lower.starts_with("https://") {
         return Err(wrong("must begin with http:// or https://"));
     }
+    let mut url = Url::parse(base).map_err(|error| wrong(&error.to_string()))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong(
             "must not hold a user or a password; use api_key or headers",
         ));
+    }
+    let path = url.path().trim_end_matches('/');
+    for own in [Api::ChatCompletions, Api::Responses] {
+        let own = own.path().join("/");
+        if path.ends_with(&format!("/{own}")) {
+            let problem = format!("must end before `/{own}`, which is added to it");
+            return Err(wrong(&problem));
+        }
     }
     url.path_segments_mut()
         .map_err(|()| wrong("must have a path"))?
@@ -110,6 +119,15 @@ mod tests {
             assert!(error.contains("base_url: "), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }
+        for wrong in ["http://a/v1/chat/completions", "http://a/v1/responses/"] {
+            let error = url(wrong).unwrap_err().to_string();
+            assert!(error.contains("base_url: must end before `/"), "{error}");
+        }
+        let error = url("127.0.0.1:11434/v1").unwrap_err().to_string();
+        assert!(
+            error.ends_with("base_url: must begin with http:// or https://"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl OpenAi {
 
 fn told(fault: &Fault) -> RunError {
     match fault.retry_after() {
-        Some(wait) if !wait.is_zero() => RunError::agent(format_args!(
+        Some(wait) if !wait.is_zero() && fault.is_passing() => RunError::agent(format_args!(
             "{fault} (It asks to come back in {} seconds.)",
             wait.as_secs_f32()
         )),

@@ -66,6 +66,10 @@ pub struct Config {
     #[serde(default = "max_history_turns")]
     #[schemars(range(max = 100_000))]
     pub(crate) max_history_turns: u32,
+    /// How many images of earlier turns the model is shown again, the latest ones.
+    #[serde(default = "max_history_images")]
+    #[schemars(range(max = 1000))]
+    pub(crate) max_history_images: u32,
     /// Roles that the model and the user can change between, by their ids.
     #[serde(default)]
     pub(crate) profiles: Profiles,
@@ -150,6 +154,10 @@ fn max_history_turns() -> u32 {
     1000
 }
 
+fn max_history_images() -> u32 {
+    10
+}
+
 fn connect_timeout_ms() -> u64 {
     10_000
 }
@@ -178,6 +186,10 @@ impl Config {
             )));
         }
         profiles::check(&self.profiles, self.profile.as_deref())
+    }
+
+    pub(crate) fn connect(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
     }
 
     pub(crate) fn silence(&self) -> Duration {

@@ -1,10 +1,12 @@
 //! The session's earlier turns as messages.
 
+use std::collections::HashMap;
+
 use plugin_api::serde_json::Value;
-use plugin_api::{HistoryTurn, RunContext, RunError};
+use plugin_api::{HistoryTurn, RunContext, RunError, tracing};
 
 use crate::api::calls::own_id;
-use crate::api::{Call, Message, Said};
+use crate::api::{Call, ImageUrl, Message, Said};
 use crate::offer::wire_name;
 
 /// Turns in a page.
@@ -17,8 +19,16 @@ pub(crate) struct Past {
     pub(crate) message: Message,
 }
 
-/// The messages of the turns after `after`, of the latest `most` turns.
-pub(crate) async fn load(ctx: &RunContext, after: u64, most: usize) -> Result<Vec<Past>, RunError> {
+/// Images by the turns that they came with.
+type Images = HashMap<u64, Vec<ImageUrl>>;
+
+/// The messages of the turns after `after`, of the latest `most` turns, with the latest images, at most so many.
+pub(crate) async fn load(
+    ctx: &RunContext,
+    after: u64,
+    most: usize,
+    most_images: usize,
+) -> Result<Vec<Past>, RunError> {
     let mut pages = Vec::new();
     let mut count = 0;
     let mut history = ctx.history().page_size(PAGE);
@@ -35,17 +45,59 @@ pub(crate) async fn load(ctx: &RunContext, after: u64, most: usize) -> Result<Ve
     }
     let turns: Vec<_> = pages.into_iter().rev().flatten().collect();
     let skipped = turns.len().saturating_sub(most);
-    Ok(messages(
-        turns[skipped..].iter().filter(|turn| turn.turn > after),
-    ))
+    let turns = turns[skipped..].iter().filter(|turn| turn.turn > after);
+    let images = images(ctx, turns.clone().rev(), most_images).await?;
+    Ok(messages(turns, images))
 }
 
-fn messages<'a>(turns: impl Iterator<Item = &'a HistoryTurn>) -> Vec<Past> {
+/// The images of the latest turns, those of a turn together. The host lends only so many bytes of them.
+async fn images<'a>(
+    ctx: &RunContext,
+    latest_first: impl Iterator<Item = &'a HistoryTurn>,
+    most: usize,
+) -> Result<Images, RunError> {
+    let mut left = most;
+    let mut images = Images::new();
+    for turn in latest_first.filter(|turn| !turn.images.is_empty()) {
+        let Some(rest) = left.checked_sub(turn.images.len()) else {
+            break;
+        };
+        left = rest;
+        match images_of(ctx, turn).await {
+            Ok(of) => drop(images.insert(turn.turn, of)),
+            Err(RunError::Stopped) => return Err(RunError::Stopped),
+            Err(error) => {
+                // The model is told that there were some.
+                tracing::debug!(turn = turn.turn, %error, "images of an earlier turn are not shown again");
+                break;
+            }
+        }
+    }
+    Ok(images)
+}
+
+async fn images_of(ctx: &RunContext, turn: &HistoryTurn) -> Result<Vec<ImageUrl>, RunError> {
+    let mut images = Vec::new();
+    for (place, _) in (0u32..).zip(&turn.images) {
+        let image = ctx.history_image(turn.turn, place).await?;
+        images.push(ImageUrl::of(image.media_type(), &image.bytes()?));
+    }
+    Ok(images)
+}
+
+fn messages<'a>(turns: impl Iterator<Item = &'a HistoryTurn>, mut images: Images) -> Vec<Past> {
     let mut past = Builder::default();
     for turn in turns {
         past.turn = turn.turn;
         if turn.role == "user" {
-            past.push(Message::user(user_text(turn)));
+            past.push(match images.remove(&turn.turn) {
+                // As it was sent at first, notes included.
+                Some(images) => Message::User {
+                    text: turn.content.clone(),
+                    images,
+                },
+                None => Message::user(user_text(turn)),
+            });
         } else {
             past.assistant(turn);
         }
@@ -53,7 +105,7 @@ fn messages<'a>(turns: impl Iterator<Item = &'a HistoryTurn>) -> Vec<Past> {
     past.messages
 }
 
-/// What the user said. The host's notes speak of images that are no longer there.
+/// What the user said, without images. The host's notes speak of them as if they were there.
 fn user_text(turn: &HistoryTurn) -> String {
     let Some(text) = turn.user_text.as_ref().filter(|_| !turn.images.is_empty()) else {
         return turn.content.clone();
@@ -203,7 +255,7 @@ mod tests {
             turn(1, "user", "hello", &[]),
             turn(2, "assistant", "Let me see.Done.", &events),
         ];
-        let past = messages(turns.iter());
+        let past = messages(turns.iter(), Images::new());
         assert_eq!(
             past.iter().map(|past| past.turn).collect::<Vec<_>>(),
             [1, 2, 2, 2, 2]
@@ -226,7 +278,7 @@ mod tests {
     fn an_answer_that_never_came_is_said_to_be_none() {
         let mut stopped = turn(2, "assistant", "", &[]);
         stopped.status = "stopped".to_owned();
-        let past = messages([stopped].iter());
+        let past = messages([stopped].iter(), Images::new());
         assert_eq!(
             past[0].message,
             said("[Stopped by the user before there was an answer.]", &[])
@@ -234,12 +286,18 @@ mod tests {
     }
 
     #[test]
-    fn images_of_earlier_turns_are_told_to_be_gone() {
+    fn images_that_are_not_shown_again_are_told() {
         let mut user = turn(1, "user", "look\n\n[1 image attached inline — …]", &[]);
         user.user_text = Some("look".to_owned());
         user.images = vec![Default::default()];
-        let past = messages([user].iter());
+        let turns = [user];
+        let past = messages(turns.iter(), Images::new());
         let expected = "look\n\n[1 image came with this message; not shown again.]";
         assert_eq!(past[0].message, Message::user(expected));
+        // And those that are shown stand where they stood.
+        let images = vec![ImageUrl::of("image/png", b"x")];
+        let past = messages(turns.iter(), Images::from([(1, images.clone())]));
+        let text = turns[0].content.clone();
+        assert_eq!(past[0].message, Message::User { text, images });
     }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Client {
     http: reqwest::Client,
     url: Url,
     api: Api,
+    connect: Duration,
     silence: Duration,
     secrets: Secrets,
 }
@@ -53,7 +54,7 @@ impl Client {
             .default_headers(headers)
             // An API does not redirect, and a redirected request would carry the key elsewhere.
             .redirect(redirect::Policy::none())
-            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
+            .connect_timeout(config.connect())
             .read_timeout(config.silence());
         if url.scheme() == "http" {
             // Works where the system has no certificates.
@@ -66,6 +67,7 @@ impl Client {
             http,
             url,
             api: config.api,
+            connect: config.connect(),
             silence: config.silence(),
             secrets,
         })
@@ -98,10 +100,15 @@ impl Client {
             .header("accept", "text/event-stream, application/json")
             .body(body.to_string());
         let response = request.send().await.map_err(|error| {
-            if error.is_timeout() && !error.is_connect() {
-                Fault::Silent(self.silence)
-            } else {
-                Fault::Unreachable(self.secrets.without(&causes(&error.without_url())))
+            match (error.is_timeout(), error.is_connect()) {
+                (true, true) => Fault::Unreachable(format!(
+                    "there is no connection after {} seconds.",
+                    self.connect.as_secs_f32()
+                )),
+                (true, false) => Fault::Silent(self.silence),
+                (false, _) => {
+                    Fault::Unreachable(self.secrets.without(&causes(&error.without_url())))
+                }
             }
         })?;
         if response.status().is_success() {

@@ -1,9 +1,7 @@
 //! One run: ask the model, do what it asks for, ask again, until it has answered.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use plugin_api::serde_json::json;
-use plugin_api::{Event, Image, Outcome, RunContext, RunError, RunRequest, tracing};
+use plugin_api::{Event, Outcome, RunContext, RunError, RunRequest, tracing};
 
 use crate::OpenAi;
 use crate::api::{ImageUrl, Message, Prompt, Reply, Usage};
@@ -173,7 +171,8 @@ impl<'a> Turn<'a> {
             let Summary { text, through_turn } = Summary::load(self.ctx).await?;
             self.conversation.summary = text;
             let most = self.agent.config.max_history_turns as usize;
-            let past = history::load(self.ctx, through_turn, most).await?;
+            let images = self.agent.config.max_history_images as usize;
+            let past = history::load(self.ctx, through_turn, most, images).await?;
             self.conversation.remember(past);
             let previous = self.request.previous.as_ref();
             known = previous.and_then(|data| data["context_tokens"].as_u64());
@@ -182,8 +181,8 @@ impl<'a> Turn<'a> {
             .request
             .images
             .iter()
-            .map(image_url)
-            .collect::<Result<_, _>>()?;
+            .map(|image| Ok(ImageUrl::of(image.media_type(), &image.bytes()?)))
+            .collect::<Result<_, RunError>>()?;
         self.conversation.push_user(&self.request.content, images);
         self.context_tokens = match known {
             // What the API has counted is better than what is guessed; the latest message is not in it.
@@ -243,12 +242,4 @@ impl<'a> Turn<'a> {
             .max_context_tokens(self.agent.config.max_context_tokens)
             .data(json!({"context_tokens": self.context_tokens, "profile": self.profile})))
     }
-}
-
-fn image_url(image: &Image) -> Result<ImageUrl, RunError> {
-    let data = STANDARD.encode(image.bytes()?);
-    Ok(ImageUrl(format!(
-        "data:{};base64,{data}",
-        image.media_type()
-    )))
 }

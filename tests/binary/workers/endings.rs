@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use roundhouse_tests::{soon, until};
+use roundhouse_host::plugin::STUCK_WORKERS;
+use roundhouse_tests::{TestHost, compile_c, soon, until};
 
-use super::{answer, client, end_of, error_of, exists, host, pid, plugin, signal};
+use super::{answer, client, end_of, error_of, executable, exists, host, pid, plugin, signal};
 
 /// Far less than any wait for a run would take, and far more than a busy machine needs.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -62,6 +63,33 @@ async fn every_way_to_end_is_told_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_death_is_seen_although_a_process_left_behind_has_the_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("until");
+    let macros = [
+        format!("UNTIL={file:?}"),
+        format!("FOLDER={:?}", folder.path()),
+    ];
+    let library = compile_c(folder.path(), "c", &macros.each_ref().map(String::as_str));
+    let toml = format!(
+        "[plugins.libraries.c]\nfile = {library:?}\nisolation = \"process\"\n[agents.c]\ncomponent = \"c/agent\"\n"
+    );
+    let host = TestHost::with_worker(&toml, executable()).await;
+    let mut client = client(&host, "c").await;
+    let before = pid(&host, "c").await;
+    let begun = Instant::now();
+    let text = error_of(&mut client, "fork").await;
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    assert!(text.ends_with("by signal 9 (SIGKILL)"), "{text}");
+    assert!(!exists(before));
+    assert_eq!(answer(&mut client, "again").await, "done");
+    // The one that was left behind is not of the worker's group, and goes on.
+    assert!(file.with_extension("begun").exists());
+    host.shut_down([client]).await;
+    std::fs::write(file, "").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tool_call_in_a_worker_that_ends_has_failed() {
     let host = host().await;
     let mut client = client(&host, "faulty").await;
@@ -106,6 +134,49 @@ async fn a_run_that_ignores_stop_is_abandoned_and_its_worker_ended_after_the_oth
     );
     until("the end of the first worker", || !exists(before)).await;
     host.shut_down([spinning, beside, next]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stuck_workers_that_others_keep_alive_are_bounded() {
+    let host = host().await;
+    let until_it_is_there = |file: &str| format!("block {}", host.path(file).display());
+    let mut next = client(&host, "faulty").await;
+    let (mut workers, mut clients) = (Vec::new(), Vec::new());
+    for index in 0..STUCK_WORKERS {
+        let worker: u64 = answer(&mut next, "pid").await.parse().unwrap();
+        assert!(!workers.contains(&worker));
+        workers.push(worker);
+        let mut beside = client(&host, "faulty").await;
+        beside.begin(&until_it_is_there(&index.to_string())).await;
+        assert_eq!(beside.next().await.delta(), Some("blocking"));
+        let session = host.session_with("faulty").await;
+        let mut stuck = host.idle(session).await;
+        stuck.begin(&until_it_is_there("never")).await;
+        assert_eq!(stuck.next().await.delta(), Some("blocking"));
+        host.stop(session).await;
+        stuck.rest_of_run().await;
+        clients.extend([beside, stuck]);
+    }
+    let expected = "Internal error: the agent faulty is not available";
+    assert_eq!(error_of(&mut next, "hello").await, expected);
+    assert!(workers.iter().all(|worker| exists(*worker)));
+    // The end of each makes room for one, also of the latest, which no other has taken the place of.
+    for index in [STUCK_WORKERS - 1, 0] {
+        std::fs::write(host.path(&index.to_string()), "").unwrap();
+        until("the end of a stuck worker", || !exists(workers[index])).await;
+        assert_eq!(answer(&mut next, "hello").await, "hello");
+    }
+    let restarts = plugin(&host, "faulty").await["worker"]["restarts"].clone();
+    assert_eq!(restarts, STUCK_WORKERS);
+    for index in 1..STUCK_WORKERS - 1 {
+        std::fs::write(host.path(&index.to_string()), "").unwrap();
+    }
+    for beside in clients.iter_mut().step_by(2) {
+        let end = beside.rest_of_run().await.pop().unwrap();
+        assert_eq!(end.kind(), "stream_end");
+    }
+    clients.push(next);
+    host.shut_down(clients).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

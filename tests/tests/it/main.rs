@@ -1,8 +1,7 @@
-//! Everything that needs real dynamic libraries or a whole host, in one test program.
+//! What needs real dynamic libraries or a whole host, in one test program; the shipped agents have one of their own.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod acp;
 mod architecture;
 mod client;
 mod events;
@@ -10,7 +9,6 @@ mod header;
 mod health;
 mod http_inside;
 mod metrics;
-mod openai;
 mod plugins;
 mod protocol_v1;
 mod protocol_v2;

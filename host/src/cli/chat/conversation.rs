@@ -56,6 +56,8 @@ pub(super) struct Conversation {
     told: Option<String>,
     /// What was shown of the current run's answer.
     shown: String,
+    /// Whether thinking was shown of which the whole is still to come.
+    thought: bool,
     is_joined: bool,
     is_lost: bool,
     code: u8,
@@ -88,6 +90,7 @@ impl Conversation {
             current: None,
             told: None,
             shown: String::new(),
+            thought: false,
             is_joined: false,
             is_lost: false,
             code: 0,
@@ -256,6 +259,7 @@ impl Conversation {
         if event.kind() == "stream_start" {
             self.current = event.text("run_id").map(str::to_owned);
             self.shown.clear();
+            self.thought = false;
         }
         let own = self.asking.as_ref().and_then(|asking| asking.run.as_ref());
         let is_own = own.is_some() && own == self.current.as_ref();
@@ -269,9 +273,18 @@ impl Conversation {
                 self.shown.push_str(text("delta"));
                 self.screen.text(text("delta"))?;
             }
-            "thinking_delta" => self.screen.thought(text("delta")),
+            "thinking_delta" => {
+                self.thought = true;
+                self.screen.thought(text("delta"));
+            }
             "thinking_end" => self.screen.end_thought(),
-            "turn_thinking" => self.screen.note(text("thinking")),
+            "turn_thinking" => {
+                // The agent's own was shown as it came, unless it came whole.
+                let is_subagents = event.value.get("is_subagent") == Some(&Value::Bool(true));
+                if is_subagents || !std::mem::take(&mut self.thought) {
+                    self.screen.note(text("thinking"));
+                }
+            }
             "planning_status" => self.screen.note(&format!("… {}", text("label"))),
             "tool_started" => {
                 let args = event.value.get("args").unwrap_or(&Value::Null);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::plugin::descriptor::About;
 use plugin_api::wire::ComponentDescription;
 use serde::{Deserialize, Serialize};
 
@@ -37,11 +38,7 @@ pub(crate) struct Files {
 /// What a library says of itself.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Opened {
-    pub(crate) name: String,
-    pub(crate) version: String,
-    pub(crate) built_with: String,
-    pub(crate) abi_minor: u32,
-    pub(crate) min_host_minor: u32,
+    pub(crate) about: About,
     pub(crate) components: Vec<OpenedComponent>,
     /// What the worker could not confine itself with, and why.
     pub(crate) unavailable: Vec<String>,

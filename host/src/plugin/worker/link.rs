@@ -73,11 +73,11 @@ impl Worker {
         let Started {
             process,
             socket,
+            reading,
+            writing,
             output,
         } = process::start(plugin, settings)?;
         let system = |what| move |source| StartError::System { what, source };
-        let reading = socket.try_clone().map_err(system("a socket"))?;
-        let writing = socket.try_clone().map_err(system("a socket"))?;
         let link = Arc::new(Link {
             plugin: plugin.to_owned(),
             process,
@@ -109,6 +109,8 @@ impl Worker {
         }
         let writer = Arc::clone(&link);
         start_thread("worker-write", move || writer.write(&writing)).map_err(system("a thread"))?;
+        let watcher = Arc::clone(&link);
+        start_thread("worker-watch", move || watcher.watch()).map_err(system("a thread"))?;
         let files = settings.confinement.files.as_ref().map(|files| Files {
             read: files.read.clone(),
             write: files.write.clone(),
@@ -267,6 +269,14 @@ impl Link {
             // A process that it has left behind may hold the other end. What is in the socket is read still.
             let _ = self.socket.shutdown(std::net::Shutdown::Both);
         }
+    }
+
+    /// Closes the socket once the process has ended. One that it has left behind may hold the other end open, so that
+    /// the thread that reads would not see that.
+    fn watch(&self) {
+        self.process.see_its_end();
+        // What is in it is read still.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 
     fn how_it_ended(&self) -> String {

@@ -9,7 +9,8 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::child_guard::own_program;
 use crate::config::{Confinement, Isolation, Plugins};
@@ -74,7 +75,7 @@ pub enum StartError {
     Deadline(Duration),
 }
 
-/// A process, until it was waited for.
+/// A process, until it was waited for. Dropping it ends the process.
 #[derive(Debug)]
 pub(super) struct Process {
     pid: u32,
@@ -85,6 +86,10 @@ pub(super) struct Process {
 pub(super) struct Started {
     pub(super) process: Process,
     pub(super) socket: UnixStream,
+    /// The same socket for the thread that reads.
+    pub(super) reading: UnixStream,
+    /// The same socket for the thread that writes.
+    pub(super) writing: UnixStream,
     pub(super) output: PipeReader,
 }
 
@@ -97,6 +102,8 @@ pub(super) fn start(plugin: &str, settings: &WorkerSettings) -> Result<Started, 
     socket2::SockRef::from(&theirs)
         .set_send_buffer_size(SOCKET_BYTES)
         .map_err(system("a socket"))?;
+    let reading = socket.try_clone().map_err(system("a socket"))?;
+    let writing = socket.try_clone().map_err(system("a socket"))?;
     let (output, printed) = std::io::pipe().map_err(system("a pipe"))?;
     let errors = printed.try_clone().map_err(system("a pipe"))?;
     let executable = match &settings.executable {
@@ -123,6 +130,8 @@ pub(super) fn start(plugin: &str, settings: &WorkerSettings) -> Result<Started, 
             child: Mutex::new(Some(child)),
         },
         socket,
+        reading,
+        writing,
         output,
     })
 }
@@ -130,6 +139,16 @@ pub(super) fn start(plugin: &str, settings: &WorkerSettings) -> Result<Started, 
 impl Process {
     pub(super) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Blocks until it has ended, and leaves it to be waited for.
+    pub(super) fn see_its_end(&self) {
+        let Some(pid) = Pid::from_raw(self.pid.cast_signed()) else {
+            return;
+        };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        // Any other error: it was waited for meanwhile, so that it has ended.
+        while matches!(waitid(WaitId::Pid(pid), options), Err(Errno::INTR)) {}
     }
 
     /// Ends it at once, and what it has started that is still of its group.
@@ -161,6 +180,16 @@ impl Process {
         }
         tracing::error!(pid = self.pid, "a worker process does not end");
         None
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Nobody has waited for it: its start broke off.
+        if child.is_some() {
+            self.ended();
+        }
     }
 }
 
@@ -206,7 +235,62 @@ fn signal_name(number: i32) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
     use super::*;
+
+    /// Set in a process of the test's own, in which there may be too few descriptors.
+    const ALONE: &str = "ROUNDHOUSE_TEST_FEW_DESCRIPTORS";
+
+    fn cat() -> WorkerSettings {
+        WorkerSettings {
+            executable: Some("/bin/cat".into()),
+            confinement: Confinement {
+                memory_limit: None,
+                env: Vec::new(),
+                files: None,
+            },
+            event_bytes: 1,
+            run_time: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_start_that_breaks_off_leaves_no_process_behind() {
+        if std::env::var_os(ALONE).is_none() {
+            let name = std::thread::current().name().unwrap().to_owned();
+            let output = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", &name])
+                .env(ALONE, "1")
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                output.status.success() && text.contains("1 passed"),
+                "{text}"
+            );
+            return;
+        }
+        let used = std::fs::read_dir("/dev/fd").unwrap().count() as u64;
+        let (mut failed, mut started) = (0, 0);
+        for descriptors in used..used + 16 {
+            let mut limit = getrlimit(Resource::Nofile);
+            limit.current = Some(descriptors);
+            setrlimit(Resource::Nofile, limit).unwrap();
+            match start("p", &cat()) {
+                Ok(begun) => {
+                    started += 1;
+                    drop(begun);
+                }
+                Err(_) => failed += 1,
+            }
+            // No child at all, ended or not.
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            let left = waitid(WaitId::All, options).map(drop);
+            assert_eq!(left, Err(Errno::CHILD), "with {descriptors} descriptors");
+        }
+        assert!(failed > 3 && started > 3, "{failed} {started}");
+    }
 
     #[test]
     fn what_ended_a_process_is_told_by_name() {

@@ -146,7 +146,7 @@ fn every_frame_keeps_to_the_schema_and_begins_with_its_type() {
         assert!(frame.starts_with(&format!("{{\"type\":{kind}")), "{frame}");
         types.push(event.type_name().to_owned());
     }
-    for kind in &kinds::EVENT_TYPES {
+    for kind in kinds::EVENT_TYPES {
         assert!(types.iter().any(|seen| seen == kind), "no sample of {kind}");
     }
 }

@@ -8,8 +8,10 @@
 mod fixed;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Notify;
 
 use crate::config::{Faults, Loader};
@@ -19,10 +21,15 @@ use super::host::{Host, InForce};
 
 pub(super) use watch::{looks, watch};
 
+/// What became of a reload.
+type Answer = Result<Reloaded, Arc<ReloadError>>;
+
 /// Where a host's configuration is read again, one reload at a time.
 pub(super) struct Reloads {
     source: Option<Loader>,
     turn: tokio::sync::Mutex<()>,
+    /// The one that waits for its turn. It has read nothing yet, so it does for whoever else asks.
+    waiting: Mutex<Option<Shared<BoxFuture<'static, Answer>>>>,
     /// Told when something else was put in force.
     changed: Arc<Notify>,
 }
@@ -32,8 +39,13 @@ impl Reloads {
         Self {
             source,
             turn: tokio::sync::Mutex::default(),
+            waiting: Mutex::default(),
             changed: Arc::default(),
         }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Shared<BoxFuture<'static, Answer>>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,6 +117,9 @@ impl Host {
     /// Reads the configuration and the plugins again, and puts both in force if nothing is wrong with either. Runs in
     /// progress are not touched.
     ///
+    /// One at a time. Those that are asked for while one is in progress are one: it begins after all of them were asked
+    /// for, so that it sees what any of them was asked for, and each gets its answer.
+    ///
     /// # Errors
     ///
     /// [`ReloadError`]; nothing was changed then.
@@ -112,18 +127,32 @@ impl Host {
     /// # Cancel safety
     ///
     /// Safe: one that nobody waits for is finished all the same. The host's end waits for it.
-    pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+    pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, Arc<ReloadError>> {
+        let reload = {
+            // Held until it is noted, so that it does not begin before.
+            let mut waiting = self.reloads.waiting();
+            waiting.get_or_insert_with(|| self.begin_reload()).clone()
+        };
+        reload.await
+    }
+
+    fn begin_reload(self: &Arc<Self>) -> Shared<BoxFuture<'static, Answer>> {
         let host = Arc::clone(self);
         let reloading = self.errands.spawn(async move {
             let _turn = host.reloads.turn.lock().await;
+            // Whoever asks from now on may have changed what this has read.
+            host.reloads.waiting().take();
             let done = host.reload_in_turn().await;
             host.metrics.reloaded(done.is_ok());
             tell(&done);
             done
         });
-        reloading
-            .await
-            .unwrap_or_else(|error| Err(ReloadError::Broken(error)))
+        let answer = async {
+            let done = reloading.await;
+            let done = done.unwrap_or_else(|error| Err(ReloadError::Broken(error)));
+            done.map_err(Arc::new)
+        };
+        answer.boxed().shared()
     }
 
     async fn reload_in_turn(&self) -> Result<Reloaded, ReloadError> {

@@ -25,7 +25,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .tag("admin")
         .description(
-            "Both are checked whole, and put in force whole or not at all. Runs in progress end on what they began with. It \
+            "Both are checked whole, and put in force whole or not at all. Runs in progress end on what they began with. One \
+             reload is in progress at a time; requests that come meanwhile share the next one and its answer. It \
              takes a token that is configured as an operator's, or on a host without tokens that it listens on loopback.",
         )
         .answer::<Reload>(StatusCode::OK, "They are in force.")
@@ -111,9 +112,9 @@ impl From<Reloaded> for Reload {
     }
 }
 
-impl From<ReloadError> for Problem {
-    fn from(error: ReloadError) -> Self {
-        match &error {
+impl From<Arc<ReloadError>> for Problem {
+    fn from(error: Arc<ReloadError>) -> Self {
+        match &*error {
             ReloadError::Faults(faults) => {
                 let faults: Vec<_> = faults.0.iter().map(ToString::to_string).collect();
                 let detail = match faults.len() {
@@ -128,7 +129,7 @@ impl From<ReloadError> for Problem {
             ReloadError::NoSource | ReloadError::ShuttingDown => {
                 Self::new(ProblemKind::Unavailable, error.to_string())
             }
-            ReloadError::Plugins(_) | ReloadError::Broken(_) => Self::internal(&error),
+            ReloadError::Plugins(_) | ReloadError::Broken(_) => Self::internal(&*error),
         }
     }
 }

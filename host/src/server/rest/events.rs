@@ -23,13 +23,10 @@ use crate::connection::events::{EventFeed, farewell};
 use crate::metrics::Lasting;
 use crate::protocol::hello::Asked;
 use crate::protocol::{ErrorCode, errors};
-use crate::run::SessionHandle;
 use crate::server::Host;
-use crate::server::admission::hello_limits;
-use crate::server::auth::Grant;
+use crate::server::admission::{Admitted, admit_known, hello_limits};
 use crate::server::leaving::{Leaving, RETRY};
 use crate::server::openapi::Operation;
-use crate::server::places::Place;
 use crate::server::problem::{Problem, ProblemKind};
 
 /// Where a browser that comes back says which event was its last.
@@ -94,31 +91,17 @@ async fn watch(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked = asked(&params, &headers);
-    if host.closing.is_cancelled() || host.connections.is_closed() {
-        return Err(unavailable("the host is shutting down"));
-    }
     let in_force = host.in_force();
     let config = &in_force.config;
-    // Taken before it is counted, so that of many who come at the same moment no more get in than may.
-    let token = host.connections.token();
-    if host.connections.len() > config.server.max_connections {
-        return Err(unavailable("there are too many connections"));
-    }
-    let most = config.server.max_connections_per_owner;
-    let place = host.places.take(&grant.owner, most);
-    let place = place.ok_or_else(|| unavailable("there are too many connections"))?;
-    // In use before it is looked up: a deletion that the look does not see is told to whoever uses the session.
-    let session = host.registry.open(id);
-    host.store.get(&grant.owner, id).await?;
+    let (client, token) = admit_known(&host, config, &grant, Some(id)).await?;
     let mut out = BytesMut::new();
     let retry = RETRY.as_millis();
     // A string has room.
     let _ = write!(out, "retry: {retry}\n\n");
-    let feed = EventFeed::open(&session, &asked, hello_limits(config), &mut out).await?;
+    let feed = EventFeed::open(&client.session, &asked, hello_limits(config), &mut out).await?;
     let watching = Watching {
         feed,
-        session,
-        grant,
+        client,
         host: Arc::clone(&host),
         heartbeat: config.heartbeat.interval,
         drain_spread: config.server.drain_spread,
@@ -127,7 +110,6 @@ async fn watch(
         out,
         end: None,
         _counted: host.metrics.connection("events"),
-        _place: place,
         _token: token,
     };
     let headers = [
@@ -138,10 +120,6 @@ async fn watch(
     ];
     let body = Body::from_stream(stream::unfold(watching, Watching::next));
     Ok((headers, body).into_response())
-}
-
-fn unavailable(detail: &str) -> Problem {
-    Problem::new(ProblemKind::Unavailable, detail)
 }
 
 /// Where the client is: a browser that comes back sends the header, with the address that it had at first.
@@ -156,9 +134,7 @@ fn asked(params: &EventsParams, headers: &HeaderMap) -> Asked {
 /// a client that takes nothing is let go of below ([`wire`](crate::server::wire)).
 struct Watching {
     feed: EventFeed,
-    session: SessionHandle,
-    /// Who the client is, for as long as that holds.
-    grant: Arc<Grant>,
+    client: Admitted,
     host: Arc<Host>,
     heartbeat: Duration,
     drain_spread: Duration,
@@ -168,7 +144,6 @@ struct Watching {
     end: Option<End>,
     /// The stream counts as a connection.
     _token: TaskTrackerToken,
-    _place: Place,
     _counted: Lasting,
 }
 
@@ -202,14 +177,14 @@ impl Watching {
         tokio::select! {
             () = self.feed.ready() => {
                 if let Err(trimmed) = self.feed.pump(&mut self.out) {
-                    tracing::info!(session = %self.session.id(), %trimmed, "client too slow");
+                    tracing::info!(session = %self.client.session.id(), %trimmed, "client too slow");
                     self.end = Some(End::Now);
                 }
             }
             () = sleep_until(self.last_sent + self.heartbeat) => self.feed.heartbeat(&mut self.out),
-            () = self.session.gone() => self.end = Some(End::Deleted),
+            () = self.client.session.gone() => self.end = Some(End::Deleted),
             // When it comes back it is told why.
-            () = self.grant.revocation.came() => self.end = Some(End::Now),
+            () = self.client.grant.revocation.came() => self.end = Some(End::Now),
             // It goes on until its moment has come.
             () = self.host.closing.cancelled(), if self.leaving.is_none() => {
                 let clients = self.host.connections.len();

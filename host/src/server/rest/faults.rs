@@ -6,6 +6,7 @@ use super::body::{BodyFault, MAX_BODY};
 use super::query::QueryFault;
 use super::sessions::SessionFault;
 use super::upload::UploadFault;
+use crate::server::admission::NotAdmitted;
 use crate::server::auth::AuthFault;
 use crate::server::problem::{Problem, ProblemKind};
 use crate::session::{Entity, StoreError};
@@ -20,6 +21,18 @@ impl From<AuthFault> for Problem {
             header::WWW_AUTHENTICATE,
             HeaderValue::from_static(challenge),
         )
+    }
+}
+
+impl From<NotAdmitted> for Problem {
+    fn from(why: NotAdmitted) -> Self {
+        match why {
+            NotAdmitted::Draining | NotAdmitted::TooManyConnections => {
+                Self::new(ProblemKind::Unavailable, why.to_string())
+            }
+            NotAdmitted::SessionNotFound => session_not_found(),
+            NotAdmitted::NotRead(error) => error.into(),
+        }
     }
 }
 

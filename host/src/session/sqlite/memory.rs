@@ -11,16 +11,13 @@ use crate::session::store::StoreError;
 /// Whether it is a new entry.
 pub(super) fn put(conn: &Connection, put: &MemoryPut) -> Result<bool, Fault> {
     let MemoryPut { owner, entry } = put;
+    let updated_at = Count(entry.updated_at_ms);
+    let values = params![owner, entry.key, entry.text, updated_at];
     let changed = conn
         .prepare_cached(
             "UPDATE memory SET text = ?3, updated_at_ms = ?4 WHERE owner = ?1 AND name = ?2",
         )?
-        .execute(params![
-            owner,
-            entry.key,
-            entry.text,
-            Count(entry.updated_at_ms)
-        ])?;
+        .execute(values)?;
     if changed > 0 {
         return Ok(false);
     }
@@ -33,12 +30,7 @@ pub(super) fn put(conn: &Connection, put: &MemoryPut) -> Result<bool, Fault> {
     conn.prepare_cached(
         "INSERT INTO memory (owner, name, text, updated_at_ms) VALUES (?1, ?2, ?3, ?4)",
     )?
-    .execute(params![
-        owner,
-        entry.key,
-        entry.text,
-        Count(entry.updated_at_ms)
-    ])?;
+    .execute(values)?;
     Ok(true)
 }
 

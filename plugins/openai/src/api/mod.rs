@@ -8,6 +8,8 @@ pub(crate) mod chat;
 mod fault;
 pub(crate) mod responses;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use plugin_api::serde_json::{self, Map, Value};
 
 pub(crate) use self::fault::{Fault, message_of};
@@ -64,6 +66,13 @@ pub(crate) enum Message {
 /// A `data:` URL.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ImageUrl(pub(crate) String);
+
+impl ImageUrl {
+    pub(crate) fn of(media_type: &str, bytes: &[u8]) -> Self {
+        let data = STANDARD.encode(bytes);
+        Self(format!("data:{media_type};base64,{data}"))
+    }
+}
 
 /// What a model said once.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,7 +2,7 @@
 //! not let it.
 
 use plugin_api::Event;
-use roundhouse_host::plugin::{FailureKind, PluginState, RunEnd, ToolRequest};
+use roundhouse_host::plugin::{FailureKind, GenerationState, PluginState, RunEnd, ToolRequest};
 use roundhouse_tests::compile_c;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -80,7 +80,7 @@ async fn a_library_of_another_major_is_told_with_both_majors() {
         "{told}"
     );
     assert!(
-        told.contains("this host has version 0 (`rh_plugin_v1`)"),
+        told.contains("this host has version 1 (`rh_plugin_v1`)"),
         "{told}"
     );
 }
@@ -372,18 +372,31 @@ fn runs_that_do_not_return_leave_threads_to_others() {
 async fn a_library_that_does_not_open_is_given_up() {
     let stage = Stage::new();
     let config = hanging(&stage, &["INIT_HANGS"]);
+    let optional = config.replacen("file =", "required = false\nfile =", 1);
     let long_after = async {
         until("the library's init", || stage.path("until.begun").exists()).await;
         tokio::time::pause();
         tokio::time::advance(std::time::Duration::from_secs(61)).await;
         tokio::time::resume();
     };
-    let (faults, ()) = tokio::join!(stage.faults(&config), long_after);
+    let (catalog, ()) = tokio::join!(stage.load(&optional), long_after);
+    let PluginState::Failed { reasons } = &catalog.plugins()[0].state else {
+        panic!()
+    };
+    let reasons = stage.without_folder(&reasons.join("; "));
     assert!(
-        faults.contains("FOLDER/c.so` was not opened within 60 seconds"),
-        "{faults}"
+        reasons.contains("FOLDER/c.so` was not opened within 60 seconds"),
+        "{reasons}"
     );
+    let state = || catalog.generations()[0].state;
+    assert_eq!(state(), GenerationState::Refused);
+    // Opened after all, and nobody's.
     std::fs::write(stage.path("until"), "").unwrap();
+    until("the version that it tells", || {
+        !catalog.generations()[0].version.is_empty()
+    })
+    .await;
+    assert_eq!(state(), GenerationState::Refused);
 }
 
 // On two threads, which two runs would take.

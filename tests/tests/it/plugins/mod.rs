@@ -1,6 +1,7 @@
 //! The plugin room with real libraries: loading them, running their agents, calling their tools, mapping events.
 
 mod c;
+mod earlier_images;
 mod foreign;
 mod instances;
 mod loading;

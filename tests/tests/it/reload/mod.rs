@@ -4,6 +4,7 @@ mod access;
 mod faults;
 mod settings;
 mod swapping;
+mod turns;
 mod watching;
 
 use std::path::PathBuf;
@@ -109,6 +110,15 @@ async fn settled(host: &TestHost, states: &[&str]) {
         seen == states
     })
     .await;
+}
+
+/// How many reloads there were that ended in this way, `ok` or `refused`.
+async fn reloads(host: &TestHost, result: &str) -> usize {
+    let page = host.rest().text("/metrics").await;
+    let line = format!("roundhouse_reloads_total{{result=\"{result}\"}} ");
+    page.lines()
+        .find_map(|one| one.strip_prefix(&line)?.parse().ok())
+        .unwrap_or(0)
 }
 
 /// The versions that a run's frames tell, of the agent, the mapper and the tool: one, unless the run was moved.

@@ -2,7 +2,7 @@
 
 use roundhouse_tests::until;
 
-use super::{done, generations, host, install, settled, versions};
+use super::{done, generations, host, install, reloads, settled, versions};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_library_and_a_changed_configuration_are_taken_up() {
@@ -19,8 +19,11 @@ async fn a_changed_library_and_a_changed_configuration_are_taken_up() {
 
     // What is wrong is left until it is right.
     host.reconfigure("limits.images = 4\nnonsense");
-    let counted = refusals(&host).await;
-    until_async("the refusal", async || refusals(&host).await > counted).await;
+    let counted = reloads(&host, "refused").await;
+    until_async("the refusal", async || {
+        reloads(&host, "refused").await > counted
+    })
+    .await;
     assert_eq!(images(), 3);
     host.reconfigure(&format!("limits.images = 5\n{toml}"));
     until("the next limit", || images() == 5).await;
@@ -37,15 +40,6 @@ async fn a_changed_library_and_a_changed_configuration_are_taken_up() {
     install(&host, 1);
     settled(&host, &["retired", "retired", "serving"]).await;
     host.shut_down([client]).await;
-}
-
-/// How often a reload was refused.
-async fn refusals(host: &roundhouse_tests::TestHost) -> usize {
-    let page = host.rest().text("/metrics").await;
-    let line = "roundhouse_reloads_total{result=\"refused\"} ";
-    page.lines()
-        .find_map(|one| one.strip_prefix(line)?.parse().ok())
-        .unwrap_or(0)
 }
 
 async fn until_async(what: &str, is_so: impl AsyncFn() -> bool) {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::described::{Hello, Opened, OpenedComponent, VERSION};
 use super::frame::{FROM_WORKER_BYTES, FrameError, FromWorker, ToWorker};
-use crate::plugin::descriptor::kind_number;
+use crate::plugin::descriptor::{About, kind_number};
 use crate::plugin::{library, loader};
 use calls::Calls;
 use host::WorkerHost;
@@ -129,11 +129,7 @@ fn open(
         description: component.describe().map_err(|error| error.to_string()),
     };
     let opened = Opened {
-        name: descriptor.name.clone(),
-        version: descriptor.version.clone(),
-        built_with: descriptor.built_with.clone(),
-        abi_minor: descriptor.abi_minor,
-        min_host_minor: descriptor.min_host_minor,
+        about: About::from(&descriptor),
         components: descriptor.components.iter().map(component).collect(),
         unavailable,
     };

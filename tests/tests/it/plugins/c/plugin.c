@@ -4,9 +4,10 @@
  * content of its message, which is found in the parameters without a JSON parser: tests see to it that no other
  * field holds these words. */
 
-/* For nanosleep and access. */
+/* For nanosleep, access and fork. */
 #define _POSIX_C_SOURCE 200809L
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,6 +113,21 @@ static void ask(uint64_t scope) {
     host->request(host->ctx, scope, 1, str("tools/list"), str("{}"), &sink);
 }
 
+/* Leaves a process behind that has all descriptors of this one, and is not of its group. */
+static void leave_a_child_and_die(void) {
+    if (fork() == 0) {
+        setsid();
+        hang();
+        _exit(0);
+    }
+#ifdef UNTIL
+    /* Before it has left the group it would be ended with this one. */
+    struct timespec moment = {0, 1000000};
+    while (access(UNTIL ".begun", F_OK) != 0 && access(FOLDER, F_OK) == 0) nanosleep(&moment, NULL);
+#endif
+    kill(getpid(), SIGKILL);
+}
+
 static int instance;
 
 /* Set by `stop`, and waited for by runs that block. */
@@ -186,6 +202,8 @@ static void run(void *self, uint64_t scope, rh_str params) {
     } else if (contains(params, "\"hang\"")) {
         hang();
         complete(scope, RH_STATUS_FINISHED, NULL, "");
+    } else if (contains(params, "\"fork\"")) {
+        leave_a_child_and_die();
     } else if (contains(params, "\"bad_outcome\"")) {
         complete(scope, RH_STATUS_FINISHED, NULL, "{not json");
     } else if (contains(params, "\"no_outcome\"")) {

@@ -43,7 +43,8 @@ async fn every_kind_is_produced_by_the_loop() {
 
     let shown: BTreeSet<&str> = frames.iter().map(|frame| frame.kind()).collect();
     let wanted = EVENT_TYPES
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|kind| !THE_HOSTS.contains(kind));
     let missing: Vec<_> = wanted.filter(|kind| !shown.contains(kind)).collect();
     assert_eq!(missing, [""; 0]);

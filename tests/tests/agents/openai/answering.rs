@@ -8,6 +8,7 @@ use super::stage::{all, config, end, kinds, last, stage};
 
 /// One transparent pixel.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+const GIF: &str = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn text_is_streamed_as_it_comes() {
@@ -112,15 +113,17 @@ async fn reasoning_is_shown_and_then_told_as_a_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_are_parts_of_the_message() {
-    let (server, host) = stage("").await;
-    server.answer(chat::says(&["A pixel."]));
-    server.answer(chat::says(&["Gone."]));
+    // Room for those of one turn.
+    let (server, host) = stage("max_history_images = 1").await;
+    for answer in ["A pixel.", "The same.", "Another.", "Yes."] {
+        server.answer(chat::says(&[answer]));
+    }
     let mut client = host.client().await;
     client
         .send(&json!({"type": "message", "content": "What is it?", "images": [PNG]}))
         .await;
     client.whole_run().await;
-    let content = &server.body(0)["messages"][0]["content"];
+    let content = server.body(0)["messages"][0]["content"].clone();
     assert_eq!(content[0]["type"], "text");
     let text = content[0]["text"].as_str().unwrap();
     assert!(
@@ -131,12 +134,23 @@ async fn images_are_parts_of_the_message() {
         content[1],
         json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{PNG}")}})
     );
-    // Later the image is not there any more, and the model is not told that it were.
+    // It stays where it was.
     client.run("And now?").await;
-    let said = server.body(1)["messages"][0]["content"].clone();
+    assert_eq!(server.body(1)["messages"][0]["content"], content);
+    client
+        .send(&json!({"type": "message", "content": "And this?", "images": [GIF]}))
+        .await;
+    client.whole_run().await;
+    // Its place is another's now, and the model is not told that it were there.
+    client.run("Is it?").await;
+    let messages = server.body(3)["messages"].clone();
     assert_eq!(
-        said,
+        messages[0]["content"],
         "What is it?\n\n[1 image came with this message; not shown again.]"
+    );
+    assert_eq!(
+        messages[4]["content"][1]["image_url"]["url"],
+        format!("data:image/gif;base64,{GIF}")
     );
     end(server, host, client).await;
 }

@@ -1,5 +1,8 @@
 //! Faults in the middle of an answer, silence, stops, and what none of them may tell.
 
+use std::net::TcpStream;
+use std::time::Duration;
+
 use roundhouse_tests::model::{Answer, KEY, chat};
 use roundhouse_tests::{ModelServer, TestHost, text_of};
 use serde_json::json;
@@ -106,6 +109,33 @@ async fn a_server_that_is_not_there_is_told_so() {
         message.starts_with("The model's server cannot be reached: ")
             && message.contains("Connection refused"),
         "{message}"
+    );
+    end(server, host, client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_connection_is_not_waited_for() {
+    // Listens, and has no room for one more that connects: the system answers such a one not at all.
+    let full = TcpSocket::new_v4().unwrap();
+    full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = full.listen(1).unwrap();
+    let address = full.local_addr().unwrap();
+    let filling = tokio::task::spawn_blocking(move || {
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+        (0..64).map_while(connect).collect::<Vec<_>>()
+    });
+    let waiting = filling.await.unwrap();
+    assert!(waiting.len() < 64, "there is always room");
+    let url = format!("http://{address}/v1");
+    let server = ModelServer::start().await;
+    let settings = "max_retries = 1\nconnect_timeout_ms = 100";
+    let toml = config(&server, settings, "").replace(&server.url(), &url);
+    let host = TestHost::with(&toml).await;
+    let mut client = host.client().await;
+    let frames = client.run("hi").await;
+    assert_eq!(
+        last(&frames)["message"],
+        "The model's server cannot be reached: there is no connection after 0.1 seconds."
     );
     end(server, host, client).await;
 }

@@ -78,7 +78,8 @@ async fn it_gives_up_after_so_many_times() {
 async fn what_is_wrong_is_asked_once() {
     let (server, host) = stage("").await;
     server.answer(refusal(404, "No such model", "model_not_found"));
-    server.answer(refusal(429, "Pay first", "insufficient_quota"));
+    let pay = refusal(429, "Pay first", "insufficient_quota");
+    server.answer(pay.header("retry-after", "1"));
     let mut client = host.client().await;
     for expected in [
         "The model's server answered 404: No such model",
