@@ -2,7 +2,7 @@
  *
  * Generated from src/abi/types.rs of the crate roundhouse-plugin-api; do not edit.
  *
- * A plugin is a dynamic library that exports one function, rh_plugin_v0, which is declared at the end. What
+ * A plugin is a dynamic library that exports one function, rh_plugin_v1, which is declared at the end. What
  * answers are called here, OK, SLOW and STOP, are RH_OK, RH_SLOW and RH_STOP. The JSON that crosses, such as
  * RunParams, is described in docs/schema/abi.
  *
@@ -707,7 +707,7 @@ extern "C" {
 #endif
 
 /** What a library exports: answers its static descriptor, and runs nothing else. */
-extern const rh_plugin *rh_plugin_v0(void);
+extern const rh_plugin *rh_plugin_v1(void);
 
 #ifdef __cplusplus
 }

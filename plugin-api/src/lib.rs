@@ -92,7 +92,7 @@
 //! #     use plugin_api::abi::import::*;
 //! #     use std::sync::{Arc, mpsc};
 //! #     unsafe extern "C" {
-//! #         fn rh_plugin_v0() -> *const RhPlugin;
+//! #         fn rh_plugin_v1() -> *const RhPlugin;
 //! #     }
 //! #     struct Host(mpsc::Sender<Result<String, Completion>>);
 //! #     impl HostLibrary for Host {
@@ -117,7 +117,7 @@
 //! #     pub fn runs_it() {
 //! #         let (sender, receiver) = mpsc::channel();
 //! #         let next = || receiver.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
-//! #         let plugin = unsafe { read_descriptor(rh_plugin_v0()) }.unwrap();
+//! #         let plugin = unsafe { read_descriptor(rh_plugin_v1()) }.unwrap();
 //! #         plugin.init(Arc::new(Host(sender))).unwrap();
 //! #         let ComponentKind::Agent(agent) = plugin.components[0].kind else { panic!() };
 //! #         agent.create(1, r#"{"greeting":"Good morning"}"#, "{}");

@@ -145,7 +145,7 @@ fn assertions() -> String {
     let values = values
         .map(|(name, value)| format!("RH_ASSERT({name} == {value});\n"))
         .concat();
-    format!("#include \"roundhouse_plugin.h\"\n{types}{values}rh_entry entry = rh_plugin_v0;\n")
+    format!("#include \"roundhouse_plugin.h\"\n{types}{values}rh_entry entry = rh_plugin_v1;\n")
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn shows_its_entry_alone(library: &Path) {
         text(&listed.stdout)
     };
     let shown = symbols(&["-D", "--defined-only", "--format=just-symbols"]);
-    assert_eq!(shown.trim(), "rh_plugin_v0");
+    assert_eq!(shown.trim(), "rh_plugin_v1");
     let all = symbols(&["--defined-only"]);
     assert!(all.contains("plugin_api"), "the symbols are there");
     for kit in ["testing", "import", "in_memory"] {

@@ -69,7 +69,7 @@ pub fn examine(setup: &Setup<'_>) -> Result<Examined, InspectError> {
             false => names.join(", "),
         })
     } else {
-        Verdict::failed("`rh_plugin_v0` answers another address each time")
+        Verdict::failed("`rh_plugin_v1` answers another address each time")
     };
     let problems: Vec<String> = components.iter().filter_map(description_fault).collect();
     let schemas = if problems.is_empty() {

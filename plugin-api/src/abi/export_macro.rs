@@ -91,7 +91,7 @@ macro_rules! export {
     ($($sections:tt)*) => {
         const _: () = {
             #[unsafe(no_mangle)]
-            extern "C" fn rh_plugin_v0() -> *const $crate::abi::types::RhPlugin {
+            extern "C" fn rh_plugin_v1() -> *const $crate::abi::types::RhPlugin {
                 $crate::__descriptor!($($sections)*)
             }
         };

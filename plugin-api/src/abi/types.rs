@@ -17,7 +17,7 @@
 use std::ffi::c_void;
 
 /// The name of the one function a library exports; its type is [`RhEntry`].
-pub const ENTRY_SYMBOL: &str = "rh_plugin_v0";
+pub const ENTRY_SYMBOL: &str = "rh_plugin_v1";
 
 /// The minor version of the boundary that this source describes. It counts the additions within a major.
 pub const ABI_MINOR: u32 = 1;

@@ -166,8 +166,8 @@ fn a_plugin_for_a_newer_host_is_refused_with_both_versions() {
     };
     assert_eq!(
         problem(read(&newer)),
-        "the library (foreign 2, built with sdk 9) has plugin interface 0.7 and needs a host with 0.5 or later; \
-         this host has 0.0"
+        "the library (foreign 2, built with sdk 9) has plugin interface 1.7 and needs a host with 1.5 or later; \
+         this host has 1.1"
     );
     // One that merely knows more is welcome.
     assert!(

@@ -50,7 +50,7 @@ layout! {
 
 #[test]
 fn constants_have_the_values_that_were_published() {
-    assert_eq!(ENTRY_SYMBOL, "rh_plugin_v0");
+    assert_eq!(ENTRY_SYMBOL, "rh_plugin_v1");
     assert_eq!(ABI_MINOR, 1);
     assert_eq!(PLUGIN_PANIC_ABORT, 1);
     assert_eq!(

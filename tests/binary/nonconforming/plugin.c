@@ -273,7 +273,7 @@ static int32_t init(const rh_host *given) {
     return RH_OK;
 }
 
-const rh_plugin *rh_plugin_v0(void) {
+const rh_plugin *rh_plugin_v1(void) {
 #define PLUGIN                                                                                                     \
     {sizeof(rh_plugin), RH_ABI_MINOR, 0, 0, sizeof components / sizeof components[0], components,                   \
         {(const uint8_t *)"nonconforming", 13}, {(const uint8_t *)"1.0.0", 5}, {(const uint8_t *)"a C compiler", 12}, \

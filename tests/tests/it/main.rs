@@ -5,6 +5,7 @@
 mod architecture;
 mod client;
 mod events;
+mod health;
 mod http_inside;
 mod metrics;
 mod openai;

@@ -28,6 +28,6 @@ fn a_library_shows_its_entry_and_nothing_else() {
         let problem = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {problem}", library.display());
         let symbols = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(symbols.trim(), "rh_plugin_v0", "{}", library.display());
+        assert_eq!(symbols.trim(), "rh_plugin_v1", "{}", library.display());
     }
 }

@@ -196,7 +196,7 @@ pub fn event_name(kind: u32) -> Option<&'static str> {
     crate::event::known_name(kind)
 }
 
-/// A version of the boundary, for texts: `0.3` is the third addition to the major 0.
+/// A version of the boundary, for texts: `1.3` is the third addition to the major 1.
 struct AbiVersion(u32);
 
 impl fmt::Display for AbiVersion {

@@ -80,7 +80,7 @@ async fn a_library_of_another_major_is_told_with_both_majors() {
         "{told}"
     );
     assert!(
-        told.contains("this host has version 0 (`rh_plugin_v0`)"),
+        told.contains("this host has version 0 (`rh_plugin_v1`)"),
         "{told}"
     );
 }
@@ -89,7 +89,7 @@ async fn a_library_of_another_major_is_told_with_both_majors() {
 async fn a_library_that_is_no_plugin_is_told_so() {
     let told = faults(&["SYMBOL=something_else"], AGENT).await;
     assert!(
-        told.contains("c.so` is a library but not a plugin: it exports no `rh_plugin_v0`"),
+        told.contains("c.so` is a library but not a plugin: it exports no `rh_plugin_v1`"),
         "{told}"
     );
     let told = faults(&["NO_DESCRIPTOR"], AGENT).await;

@@ -316,7 +316,7 @@ static int32_t init(const rh_host *given) {
 }
 
 #ifndef SYMBOL
-#define SYMBOL rh_plugin_v0
+#define SYMBOL rh_plugin_v1
 #endif
 
 const rh_plugin *SYMBOL(void) {
