@@ -26,8 +26,11 @@ use crate::tools;
 use crate::voice::Voice;
 use crate::words::causes;
 
-/// How long a server may take to answer whether it is there, and to take a subscription.
+/// The longest that a server may take to answer whether it is there, and to take a subscription.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// The least, however often it is asked.
+const LEAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// How long a proper end may take before the connection is cut.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -79,6 +82,8 @@ pub(crate) struct Connection {
     /// Whether it speaks a version of the protocol without sessions.
     modern: bool,
     tells_of_changes: bool,
+    /// How long it may take to answer whether it is there.
+    answers_within: Duration,
 }
 
 /// A connection as whoever opened it has it, who has to end it.
@@ -174,6 +179,10 @@ impl Caller<'_> {
                     tells_of_changes: info
                         .and_then(|info| info.capabilities.tools.as_ref()?.list_changed)
                         .unwrap_or(false),
+                    answers_within: match self.server.ping_interval_ms {
+                        0 => ANSWER,
+                        interval => Duration::from_millis(interval).clamp(LEAST_ANSWER, ANSWER),
+                    },
                     peer,
                     signals: Arc::clone(signals),
                 };
@@ -268,15 +277,15 @@ impl Connection {
             true => ClientRequest::DiscoverRequest(DiscoverRequest::new(DiscoverRequestParams {})),
             false => ClientRequest::PingRequest(PingRequest::default()),
         };
-        match timeout(ANSWER, self.peer.send_request(request)).await {
+        match timeout(self.answers_within, self.peer.send_request(request)).await {
             Ok(Ok(_) | Err(ServiceError::McpError(_))) => Ok(()),
             Ok(Err(error)) => {
                 let secrets = self.signals.voice.secrets();
                 Err(service(&error, |text| secrets.without(text)))
             }
             Err(_) => Err(format!(
-                "it has not answered a ping within {} seconds",
-                ANSWER.as_secs()
+                "it has not answered a ping within {} ms",
+                self.answers_within.as_millis()
             )),
         }
     }

@@ -138,6 +138,8 @@ impl Drop for Process {
 
 fn how(status: ExitStatus) -> String {
     match status.code() {
+        // By the guard, as by shells.
+        Some(code @ (126 | 127)) => format!("its program could not be started (exit code {code})"),
         Some(code) => format!("its process has ended with exit code {code}"),
         None => format!("its process has ended: {status}"),
     }

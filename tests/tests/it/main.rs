@@ -7,6 +7,7 @@ mod client;
 mod events;
 mod health;
 mod http_inside;
+mod mcp;
 mod metrics;
 mod openai;
 mod plugins;

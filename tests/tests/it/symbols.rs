@@ -12,6 +12,7 @@ fn a_library_shows_its_entry_and_nothing_else() {
     let folder = program.parent().unwrap();
     for name in [
         "roundhouse_echo",
+        "roundhouse_mcp",
         "roundhouse_openai",
         "roundhouse_redact",
         "roundhouse_scripted",
