@@ -1,6 +1,7 @@
 //! What the host is told of the servers as a whole: that their tools have changed, and how they are.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plugin_api::tokio::sync::Notify;
@@ -19,6 +20,8 @@ pub(crate) struct Board {
     ctx: InstanceContext,
     servers: Vec<Arc<Server>>,
     tools: Notify,
+    /// Whether the servers have had their time to come at the start.
+    begun: AtomicBool,
 }
 
 impl Board {
@@ -27,7 +30,14 @@ impl Board {
             ctx,
             servers,
             tools: Notify::new(),
+            begun: AtomicBool::new(false),
         })
+    }
+
+    /// The servers have had their time: one that is not there by now is missing.
+    pub(crate) fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+        self.look();
     }
 
     /// The tools of a server are others.
@@ -61,17 +71,23 @@ impl Board {
         let servers = &self.servers;
         let mut away = Vec::new();
         for server in servers {
-            if let Status::Away(absence) | Status::Trying(absence) = &*server.status.borrow() {
-                let said = match &absence.said {
-                    Some(said) => format!("; it wrote: {said}"),
-                    None => String::new(),
-                };
-                away.push(format!(
-                    "the MCP server `{}` is away: {}; next attempt at {}{said}",
-                    server.name,
-                    absence.reason,
-                    time_of_day(absence.again),
-                ));
+            let name = &server.name;
+            match &*server.status.borrow() {
+                Status::Up(_) => {}
+                Status::Starting if !self.begun.load(Ordering::Relaxed) => {}
+                Status::Starting => away.push(format!(
+                    "the MCP server `{name}` is awaited: it has not answered yet"
+                )),
+                Status::Away(absence) | Status::Trying(absence) => {
+                    let said = match &absence.said {
+                        Some(said) => format!("; it wrote: {said}"),
+                        None => String::new(),
+                    };
+                    let (reason, again) = (&absence.reason, time_of_day(absence.again));
+                    away.push(format!(
+                        "the MCP server `{name}` is away: {reason}; next attempt at {again}{said}"
+                    ));
+                }
             }
         }
         match away.len() {

@@ -17,6 +17,7 @@ const NAME_BYTES: usize = 64;
 #[schemars(crate = "plugin_api::schemars")]
 pub struct Config {
     /// The servers, by names of the operator's choice.
+    #[serde(default)]
     pub(crate) servers: BTreeMap<String, Server>,
 }
 

@@ -23,6 +23,9 @@ use crate::words::{Secrets, causes};
 /// How long the end of a session may take to be told.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// Calls that are answered without a stream and may wait for their answers at the same time; others wait to be sent.
+const CALLS: usize = 64;
+
 /// Headers that the protocol itself has.
 const RESERVED: &[&str] = &[
     "accept",
@@ -87,6 +90,7 @@ impl Endpoint {
         let mut config = StreamableHttpClientTransportConfig::with_uri("the server");
         config.max_sse_event_size = self.max_message_bytes;
         config.max_json_response_size = self.max_message_bytes;
+        config.max_concurrent_requests = CALLS;
         // A new session may have other tools; it is begun where they are listed.
         config.reinit_on_expired_session = false;
         let mut again = ExponentialBackoff::default();
@@ -127,6 +131,9 @@ impl Endpoint {
             StreamableHttpError::UnexpectedContentType(Some(kind)) => told(format!(
                 "it answers with neither JSON nor a stream of events, but with `{kind}`"
             )),
+            StreamableHttpError::UnexpectedServerResponse(text) if text.starts_with("HTTP 3") => {
+                told("it redirects, which is not followed; `url` must be where it leads".to_owned())
+            }
             StreamableHttpError::UnexpectedServerResponse(text) => {
                 told(format!("it does not answer as it should: {text}"))
             }
@@ -135,9 +142,6 @@ impl Endpoint {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> String {
-        if error.is_redirect() || error.status().is_some_and(|status| status.is_redirection()) {
-            return "it redirects, which is not followed; `url` must be where it leads".to_owned();
-        }
         match error.status() {
             Some(status) => format!("it answers with HTTP status {}", status.as_u16()),
             None => format!(

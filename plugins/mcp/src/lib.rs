@@ -95,6 +95,7 @@ impl Toolset for Mcp {
             mcp.end().await;
             return Err(error);
         }
+        board.begin();
         mcp.tasks.spawn(board.tell(mcp.stop.clone()));
         Ok(mcp)
     }

@@ -112,12 +112,17 @@ async fn one_server_that_is_not_there_does_not_keep_the_others_down() {
 async fn a_server_that_never_answers_does_not_keep_the_host_from_starting() {
     let folder = Folder::new("silent");
     let settings = format!("{}connect_timeout_ms = 300", folder.settings());
-    let host = host(&[("s", settings)]).await;
-    complains(
+    let slow = Folder::new("silent");
+    let host = host(&[("s", settings), ("slow", slow.settings())]).await;
+    let told = complains(
         &host,
         "it has not answered with the handshake within 300 ms",
     )
     .await;
+    assert!(
+        told.contains("the MCP server `slow` is awaited: it has not answered yet"),
+        "{told}"
+    );
     folder.set_mode("");
     offered(&host, "s_echo").await;
     host.shut_down([]).await;

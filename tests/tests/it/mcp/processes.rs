@@ -6,7 +6,6 @@ use std::process::Stdio;
 use roundhouse_tests::mcp::{Folder, HttpFault, HttpServer};
 use roundhouse_tests::{TestHost, programs, soon, until};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::stage::{answers, at, config, host, text, text_arg};
@@ -126,22 +125,30 @@ impl Process {
             .args(["serve", "--config"])
             .arg(&file)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // It says so in the same stream.
+        let listening = || {
+            let log = std::fs::read_to_string(&log).unwrap();
+            let (_, rest) = log.split_once("listens on http://")?;
+            Some(rest.split_once(',')?.0.to_owned())
+        };
+        let ended = |child: &mut Child| child.try_wait().unwrap().is_some();
         let address = soon("the host", async {
-            while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some((_, rest)) = line.split_once("listens on http://") {
-                    return rest.split(',').next().unwrap().to_owned();
+            loop {
+                match listening() {
+                    Some(address) => return address,
+                    None => assert!(
+                        !ended(&mut child),
+                        "{}",
+                        std::fs::read_to_string(&log).unwrap()
+                    ),
                 }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
-            panic!(
-                "it does not start: {}",
-                std::fs::read_to_string(&log).unwrap()
-            );
         })
         .await;
         Self {
