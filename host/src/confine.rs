@@ -58,10 +58,14 @@ pub(crate) const SYSTEM_READ: &[&str] = &[
     "/dev/random",
     "/dev/urandom",
     "/dev/zero",
+    // And not those of others: not every kernel keeps their environment and memory from a process that Landlock confines.
     "/proc/self",
     "/sys/devices/system/cpu",
     "/sys/fs/cgroup",
 ];
+
+/// Which processes there are, and nothing of them: a guard looks for those that are its own.
+const SYSTEM_LIST: &[&str] = &["/proc"];
 
 /// As above.
 pub(crate) const SYSTEM_WRITE: &[&str] = &["/dev/null"];
@@ -83,7 +87,14 @@ pub(crate) const PROGRAMS_READ: &[&str] = &[
     "/etc/profile",
     "/etc/profile.d",
     "/etc/python3",
-    "/proc",
+    "/proc/cpuinfo",
+    "/proc/filesystems",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/sys",
+    "/proc/uptime",
+    "/proc/version",
 ];
 
 /// As above.
@@ -138,6 +149,7 @@ pub(crate) fn to_files(system: Files<'_>, asked: Files<'_>) -> Result<Confined, 
         .and_then(Ruleset::create)
         .and_then(|rules| rules.add_rules(path_beneath_rules(readable, reading)))
         .and_then(|rules| rules.add_rules(path_beneath_rules(writable, all)))
+        .and_then(|rules| rules.add_rules(path_beneath_rules(SYSTEM_LIST, AccessFs::ReadDir)))
         .and_then(landlock::RulesetCreated::restrict_self)
         .map_err(|error| ConfineError::Refused(error.to_string()))?;
     match restricted.ruleset {

@@ -226,7 +226,8 @@ async fn a_confined_program_has_the_files_that_it_was_given() {
     let script = format!(
         "cat {read}/file; cat {write}/file; cat {other}/file; echo x >{read}/new; echo x >{write}/new; \
          echo x >{other}/new; ls {other}; ln -s {other}/file {write}/link; cat {write}/link; \
-         cat /etc/passwd >/dev/null && echo system; exec true",
+         cat /etc/passwd >/dev/null && echo system; cat /proc/{test}/environ; exec true",
+        test = std::process::id(),
         read = read.display(),
         write = write.display(),
         other = other.display()

@@ -6,6 +6,7 @@ mod chat;
 mod child_guard;
 mod cli;
 mod faults;
+mod frozen;
 mod guide;
 mod killed;
 mod nested;

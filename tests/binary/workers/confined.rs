@@ -102,6 +102,10 @@ async fn it_uses_no_files_but_those_that_are_configured() {
     assert_eq!(told("read", "write").await, "written");
     assert_eq!(told("read", "other").await, "refused: PermissionDenied");
     assert_eq!(told("write", "other").await, "refused: PermissionDenied");
+    // Nor what the host was started with, which may be secret.
+    let environment = format!("read /proc/{}/environ", std::process::id());
+    let told = answer(&mut client, &environment).await;
+    assert_eq!(told, "refused: PermissionDenied");
     host.shut_down([client]).await;
 }
 

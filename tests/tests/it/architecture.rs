@@ -29,6 +29,26 @@ const ROOMS: &[Room] = &[
         forbidden: &["crate::", "axum::", "tokio::"],
     },
     Room {
+        path: "host/src/confine.rs",
+        forbidden: &["crate::", "axum::", "tokio::"],
+    },
+    Room {
+        path: "host/src/child_guard",
+        forbidden: &[
+            "crate::cli",
+            "crate::server",
+            "crate::connection",
+            "crate::run",
+            "crate::guard",
+            "crate::protocol",
+            "crate::plugin",
+            "crate::config",
+            "crate::session",
+            "axum::",
+            "tokio::",
+        ],
+    },
+    Room {
         path: "host/src/config",
         forbidden: &[
             "crate::cli",

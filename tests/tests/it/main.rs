@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acp;
 mod architecture;
 mod client;
 mod events;
+mod header;
 mod health;
 mod http_inside;
 mod mcp;

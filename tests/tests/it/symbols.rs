@@ -11,6 +11,7 @@ fn a_library_shows_its_entry_and_nothing_else() {
     let program = std::env::current_exe().unwrap();
     let folder = program.parent().unwrap();
     for name in [
+        "roundhouse_acp",
         "roundhouse_echo",
         "roundhouse_mcp",
         "roundhouse_openai",

@@ -49,9 +49,9 @@ async fn a_library_that_needs_a_newer_host_is_told_with_both_versions() {
     for part in [
         "c-fixture 1.2.3",
         "a C compiler",
-        "0.99",
-        "0.98",
-        "this host has 0.0",
+        "1.99",
+        "1.98",
+        "this host has 1.1",
         "FOLDER/c.so",
     ] {
         assert!(told.contains(part), "{part}: {told}");

@@ -14,11 +14,7 @@ use serde_json::{Value, json};
 const FLOOD: usize = 20_000;
 
 /// Runs the server; `arguments` are those behind the program's name for it.
-///
-/// # Panics
-///
-/// When it is not started as it must be.
-pub fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
+pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
     let Some(folder) = arguments.into_iter().next().map(PathBuf::from) else {
         panic!("the folder is missing");
     };
