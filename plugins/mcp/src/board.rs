@@ -1,7 +1,7 @@
 //! What the host is told of the servers as a whole: that their tools have changed, and how they are.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plugin_api::tokio::sync::Notify;
@@ -22,6 +22,8 @@ pub(crate) struct Board {
     tools: Notify,
     /// Whether the servers have had their time to come at the start.
     begun: AtomicBool,
+    /// Held while the health is told, so that the last that is told is the last that was.
+    telling: Mutex<()>,
 }
 
 impl Board {
@@ -31,6 +33,7 @@ impl Board {
             servers,
             tools: Notify::new(),
             begun: AtomicBool::new(false),
+            telling: Mutex::default(),
         })
     }
 
@@ -64,6 +67,7 @@ impl Board {
 
     /// Tells the host how the servers are now.
     pub(crate) fn look(&self) {
+        let _telling = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
         self.ctx.set_health(self.health());
     }
 

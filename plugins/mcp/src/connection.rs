@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Server;
 use crate::http::Endpoint;
-use crate::link::{Link, Signals};
+use crate::link::Link;
+use crate::signals::Signals;
 use crate::stdio::{self, Ended, Process};
 use crate::tools;
 use crate::voice::Voice;
@@ -63,9 +64,20 @@ pub(crate) struct Refusal {
     pub(crate) said: Option<String>,
     /// It has answered, and does not take this opening.
     pub(crate) of_the_opening: bool,
+    /// It has ended the connection, so that how its process has ended is the reason.
+    closed: bool,
 }
 
 impl Refusal {
+    /// The end of a connection, which is why there is none.
+    pub(crate) fn of(reason: String, said: Option<String>) -> Self {
+        Self {
+            reason,
+            said,
+            ..Self::default()
+        }
+    }
+
     fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -218,6 +230,7 @@ impl Caller<'_> {
             let told = self.voice.secrets().without(&error.message);
             format!("it refuses the handshake: {told} (code {})", error.code.0)
         };
+        let closed = matches!(&error, ClientInitializeError::ConnectionClosed(_));
         let (reason, of_the_opening) = match &error {
             ClientInitializeError::JsonRpcError(error) => (refused(error), true),
             ClientInitializeError::ConnectionClosed(_) => (
@@ -244,8 +257,9 @@ impl Caller<'_> {
         };
         Refusal {
             reason: self.voice.secrets().without(&reason),
-            said: None,
             of_the_opening,
+            closed,
+            ..Refusal::default()
         }
     }
 }
@@ -253,12 +267,12 @@ impl Caller<'_> {
 /// What the transport or the process has to say of a failure, which is more than the SDK knows.
 async fn explained(mut refusal: Refusal, process: Option<Process>, signals: &Signals) -> Refusal {
     if let Some(process) = process {
-        let grace = match refusal.reason.contains("closed") {
+        let grace = match refusal.closed {
             true => OWN_END,
             false => Duration::ZERO,
         };
         let Ended { how, said } = process.end(grace).await;
-        if grace > Duration::ZERO {
+        if refusal.closed {
             refusal.reason = how;
         }
         refusal.said = said;

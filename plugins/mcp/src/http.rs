@@ -17,7 +17,7 @@ use rmcp::transport::streamable_http_client::{
 };
 
 use crate::config::{Server, at};
-use crate::link::Signals;
+use crate::signals::Signals;
 use crate::words::{Secrets, causes};
 
 /// How long the end of a session may take to be told.

@@ -7,11 +7,11 @@
 #![expect(deprecated, reason = "servers of today send them")]
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use plugin_api::tokio::sync::{Notify, mpsc};
+use plugin_api::tokio::sync::mpsc;
 use plugin_api::{tokio, tracing};
 use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, ClientResult, ErrorCode, ErrorData, GetExtensions,
@@ -20,9 +20,9 @@ use rmcp::model::{
 };
 use rmcp::service::RoleClient;
 use rmcp::transport::Transport;
-use tokio_util::sync::CancellationToken;
 
-use crate::voice::{Voice, Weight};
+use crate::signals::Signals;
+use crate::voice::Weight;
 use crate::words::cut;
 
 /// Answers to a server's own requests that may be on their way. A server that asks more before it reads what it is answered
@@ -37,46 +37,6 @@ const PROGRESS: usize = 64;
 
 /// The longest name or version of a server that is kept, in characters.
 const NAME_CHARS: usize = 200;
-
-/// What a connection tells those who look after it.
-#[derive(Debug)]
-pub(crate) struct Signals {
-    /// The server's tools are others.
-    pub(crate) changed: Notify,
-    /// Something has failed, perhaps because the server is gone.
-    pub(crate) suspect: Notify,
-    /// The connection is over.
-    pub(crate) closed: CancellationToken,
-    trouble: Mutex<Option<String>>,
-    pub(crate) voice: Arc<Voice>,
-}
-
-impl Signals {
-    pub(crate) fn new(voice: Arc<Voice>) -> Arc<Self> {
-        Arc::new(Self {
-            changed: Notify::new(),
-            suspect: Notify::new(),
-            closed: CancellationToken::new(),
-            trouble: Mutex::new(None),
-            voice,
-        })
-    }
-
-    /// Why the connection ends. The first reason counts.
-    pub(crate) fn set_trouble(&self, reason: String) {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(reason);
-    }
-
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
 
 /// Put with a call's request: where its progress goes.
 #[derive(Clone, Debug)]
@@ -290,6 +250,7 @@ mod tests {
     use rmcp::transport::async_rw::AsyncRwTransport;
 
     use super::*;
+    use crate::voice::Voice;
     use crate::words::Secrets;
 
     type Half = AsyncRwTransport<RoleClient, ReadHalf<DuplexStream>, WriteHalf<DuplexStream>>;

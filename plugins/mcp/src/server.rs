@@ -286,11 +286,7 @@ impl Server {
                 how.unwrap_or_else(|| "it has closed the connection".to_owned())
             }
         };
-        Refusal {
-            reason,
-            said,
-            of_the_opening: false,
-        }
+        Refusal::of(reason, said)
     }
 
     /// Calls a tool by the server's own name for it.

@@ -31,6 +31,9 @@ const DESCRIPTION_CHARS: usize = 16_384;
 /// The largest schema, in bytes of JSON.
 const SCHEMA_BYTES: usize = 256 << 10;
 
+/// What a server may list, in bytes of its descriptions and schemas, be it offered or not.
+const LISTED_BYTES: usize = 32 << 20;
+
 /// The tools of all servers together, in bytes of JSON: somewhat less than the host takes.
 const LIST_BYTES: usize = 7 << 20;
 
@@ -137,6 +140,8 @@ pub(crate) enum ListError {
     Pages,
     #[error("it lists more than {TOOLS} tools")]
     Tools,
+    #[error("its list of tools has more than {LISTED_BYTES} bytes")]
+    Bytes,
     #[error("its list of tools is none")]
     NotAList,
 }
@@ -145,6 +150,7 @@ pub(crate) enum ListError {
 pub(crate) async fn list(peer: &Peer<RoleClient>, server: &str) -> Result<Vec<Tool>, ListError> {
     let mut tools = Vec::new();
     let mut cursor = None;
+    let mut bytes = 0;
     for _ in 0..PAGES {
         let params = PaginatedRequestParams::default().with_cursor(cursor);
         let request: ListToolsRequest = RequestOptionalParam::with_param(params);
@@ -156,9 +162,16 @@ pub(crate) async fn list(peer: &Peer<RoleClient>, server: &str) -> Result<Vec<To
             // An empty object, for example.
             _ => return Err(ListError::NotAList),
         };
-        tools.extend(page);
-        if tools.len() > TOOLS {
-            return Err(ListError::Tools);
+        for tool in page {
+            let (tool, size) = needed(tool);
+            bytes += size;
+            if bytes > LISTED_BYTES {
+                return Err(ListError::Bytes);
+            }
+            if tools.len() == TOOLS {
+                return Err(ListError::Tools);
+            }
+            tools.push(tool);
         }
         match next {
             Some(next) => cursor = Some(next),
@@ -166,6 +179,20 @@ pub(crate) async fn list(peer: &Peer<RoleClient>, server: &str) -> Result<Vec<To
         }
     }
     Err(ListError::Pages)
+}
+
+/// What is needed of a tool, and how much that is.
+fn needed(tool: Tool) -> (Tool, usize) {
+    let schema = serde_json::to_string(&*tool.input_schema).map_or(0, |json| json.len());
+    let description = tool.description.as_ref().map_or(0, |text| text.len());
+    let title = tool.title.as_ref().map_or(0, String::len);
+    let size = tool.name.len() + description + title + schema;
+    let mut needed = Tool::default();
+    needed.name = tool.name;
+    needed.title = tool.title;
+    needed.description = tool.description;
+    needed.input_schema = tool.input_schema;
+    (needed, size)
 }
 
 /// A page with tools in it that are none: the others.
