@@ -73,6 +73,7 @@ fn the_shipped_plugins_pass() {
         component = "echo/echo"
         [plugins.libraries]
         echo.file = "roundhouse_echo"
+        mcp.file = "roundhouse_mcp"
         redact.file = "roundhouse_redact"
         scripted.file = "roundhouse_scripted"
         toolbox.file = "roundhouse_toolbox"
@@ -83,7 +84,7 @@ fn the_shipped_plugins_pass() {
     std::fs::write(&config, text).unwrap();
     let config = config.to_str().unwrap();
     std::thread::scope(|threads| {
-        for name in ["echo", "redact", "scripted", "toolbox"] {
+        for name in ["echo", "mcp", "redact", "scripted", "toolbox"] {
             let root = &root;
             threads.spawn(move || {
                 let args = [name, "--config", config];

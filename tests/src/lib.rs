@@ -5,6 +5,7 @@
 //! - [`client`]: [`Client`], a WebSocket client that checks every frame it sends and gets
 //! - [`frame`]: a frame, and what frames add up to
 //! - [`model`]: [`ModelServer`], a model behind an OpenAI-compatible API
+//! - [`mcp`]: servers that speak the Model Context Protocol
 //! - [`order`], [`positions`]: the order in which frames may come, in version 1 and 2, checked in every test
 //! - [`schema`]: the published schemas
 //! - [`mod@script`]: messages for the agent `scripted`
@@ -19,6 +20,7 @@ pub mod c;
 pub mod client;
 pub mod frame;
 pub mod host;
+pub mod mcp;
 pub mod model;
 pub mod order;
 pub mod positions;

@@ -13,5 +13,4 @@ mod plugins;
 mod protocol_v1;
 mod protocol_v2;
 mod reload;
-mod swap_the_agent;
 mod symbols;

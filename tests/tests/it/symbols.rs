@@ -13,6 +13,7 @@ fn a_library_shows_its_entry_and_nothing_else() {
     for name in [
         "roundhouse_acp",
         "roundhouse_echo",
+        "roundhouse_mcp",
         "roundhouse_openai",
         "roundhouse_redact",
         "roundhouse_scripted",

@@ -1,0 +1,166 @@
+//! Calling a tool of a server.
+
+use futures_util::FutureExt;
+use plugin_api::serde_json::Value;
+use plugin_api::{ToolContext, ToolError, ToolOutput, tokio};
+use rmcp::ServiceError;
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, CallToolResult, CancelledNotification,
+    CancelledNotificationParam, ClientRequest, ProgressNotificationParam, RequestId, ServerResult,
+};
+use rmcp::service::{Peer, PeerRequestOptions, RoleClient};
+use rmcp::transport::streamable_http_client::StreamableHttpError;
+
+use crate::connection::{Connection, service};
+use crate::http::HttpFault;
+use crate::link::ProgressTo;
+use crate::result;
+use crate::words::cut;
+
+/// The longest message of a progress that is passed on, in characters.
+const PROGRESS_CHARS: usize = 1000;
+
+/// Why a call has given nothing.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// The server does not know the session any more, and has done nothing.
+    SessionExpired,
+    /// Whether it was carried out is not known.
+    Gone,
+    /// Anything else.
+    Tool(ToolError),
+}
+
+impl Connection {
+    /// Calls a tool by the server's own name for it. Dropped, or cancelled, it tells the server at once.
+    pub(crate) async fn call(
+        &self,
+        tool: &str,
+        args: &Value,
+        ctx: &ToolContext,
+    ) -> Result<ToolOutput, CallError> {
+        let mut params = CallToolRequestParams::new(tool.to_owned());
+        if let Value::Object(args) = args {
+            params = params.with_arguments(args.clone());
+        }
+        let (progress_to, mut progress) = ProgressTo::new();
+        let mut request = CallToolRequest::new(params);
+        request.extensions.insert(progress_to);
+        let asked = self.peer.send_cancellable_request(
+            ClientRequest::CallToolRequest(request),
+            PeerRequestOptions::no_options(),
+        );
+        let mut handle = asked.await.map_err(|error| self.failed(&error))?;
+        let mut under_way = UnderWay {
+            peer: &self.peer,
+            id: Some(handle.id.clone()),
+        };
+        let answer = loop {
+            tokio::select! {
+                biased;
+                () = ctx.cancelled() => return Err(CallError::Tool(ToolError::Cancelled)),
+                Some(progress) = progress.recv() => ctx.progress(told(&progress)),
+                answer = &mut handle.rx => break answer,
+            }
+        };
+        under_way.id = None;
+        while let Ok(progress) = progress.try_recv() {
+            ctx.progress(told(&progress));
+        }
+        match answer {
+            Ok(Ok(answer)) => self.answered(answer, tool),
+            Ok(Err(error)) => Err(self.failed(&error)),
+            Err(_) => Err(CallError::Gone),
+        }
+    }
+
+    fn answered(&self, answer: ServerResult, tool: &str) -> Result<ToolOutput, CallError> {
+        let given = match answer {
+            ServerResult::CallToolResult(given) => given,
+            // Without content, a result looks like any other empty one.
+            ServerResult::EmptyResult(_) => CallToolResult::default(),
+            ServerResult::CustomResult(given) => match result::lenient(given.0) {
+                Some(given) => given,
+                None => return Err(failed("its answer is not the result of a tool")),
+            },
+            ServerResult::InputRequiredResult(_) => {
+                return Err(failed(
+                    "it asks for input in the middle of the call, which is not possible here",
+                ));
+            }
+            _ => return Err(failed("its answer is not the result of a tool")),
+        };
+        Ok(result::output(given, self.signals.voice.server(), tool))
+    }
+
+    fn failed(&self, error: &ServiceError) -> CallError {
+        let secrets = self.signals.voice.secrets();
+        match error {
+            ServiceError::TransportClosed => CallError::Gone,
+            ServiceError::TransportSend(send) => {
+                // It may be gone; whoever looks after the connection finds out.
+                self.signals.suspect.notify_one();
+                let http = send.error.downcast_ref::<StreamableHttpError<HttpFault>>();
+                match http {
+                    Some(StreamableHttpError::SessionExpired) => CallError::SessionExpired,
+                    Some(_) => failed(&service(error, |text| secrets.without(text))),
+                    // A pipe that is broken.
+                    None => CallError::Gone,
+                }
+            }
+            error => failed(&service(error, |text| secrets.without(text))),
+        }
+    }
+}
+
+fn failed(problem: &str) -> CallError {
+    CallError::Tool(ToolError::failed(problem))
+}
+
+fn told(progress: &ProgressNotificationParam) -> String {
+    let count = match progress.total {
+        Some(total) => format!("{} of {total}", progress.progress),
+        None => progress.progress.to_string(),
+    };
+    match &progress.message {
+        Some(message) => format!("{} ({count})", cut(message, PROGRESS_CHARS)),
+        None => count,
+    }
+}
+
+/// A call that the server is told of when nobody waits for it any more.
+struct UnderWay<'a> {
+    peer: &'a Peer<RoleClient>,
+    id: Option<RequestId>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let Some(id) = self.id.take() else { return };
+        let reason = "nobody waits for the result any more".to_owned();
+        let params = CancelledNotificationParam::new(Some(id), Some(reason));
+        let cancelled = CancelledNotification::new(params);
+        // On its way once this was polled; that it got there nobody waits for.
+        let _ = self.peer.send_notification(cancelled.into()).now_or_never();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::serde_json::{self, json};
+
+    use super::*;
+
+    #[test]
+    fn progress_is_told_in_words() {
+        for (progress, expected) in [
+            (
+                json!({"progressToken": 1, "progress": 2, "total": 5.0, "message": "half"}),
+                "half (2 of 5)",
+            ),
+            (json!({"progressToken": 1, "progress": 2.5}), "2.5"),
+        ] {
+            assert_eq!(told(&serde_json::from_value(progress).unwrap()), expected);
+        }
+    }
+}
