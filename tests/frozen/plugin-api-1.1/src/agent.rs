@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::abi::export::Scope;
-use crate::wire::{OutcomeData, RunParams};
+use crate::wire::{ImageInfo, OutcomeData, RunParams};
 use crate::{
     CreateError, FileInfo, ImageError, InstanceContext, RunContext, RunError, RunId, SessionId,
     SubagentInfo, ToolSpec,
@@ -75,14 +75,7 @@ pub struct RunRequest {
 
 impl RunRequest {
     pub(crate) fn new(params: RunParams, scope: &Arc<Scope>) -> Self {
-        let image = |info: crate::wire::ImageInfo| Image {
-            media_type: info.media_type,
-            len: info.bytes,
-            source: ImageSource::Host {
-                handle: info.handle,
-                scope: Arc::clone(scope),
-            },
-        };
+        let image = |info| Image::lent(info, scope);
         Self {
             run_id: params.run_id.into(),
             session_id: params.session_id.into(),
@@ -116,6 +109,18 @@ enum ImageSource {
 }
 
 impl Image {
+    /// One that the host lends.
+    pub(crate) fn lent(info: ImageInfo, scope: &Arc<Scope>) -> Self {
+        Self {
+            media_type: info.media_type,
+            len: info.bytes,
+            source: ImageSource::Host {
+                handle: info.handle,
+                scope: Arc::clone(scope),
+            },
+        }
+    }
+
     /// An image of one's own, for tests of what works with images. Its bytes are there at any time.
     pub fn new(media_type: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();

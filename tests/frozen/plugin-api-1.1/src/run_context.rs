@@ -8,10 +8,11 @@ use tokio::sync::mpsc;
 
 use crate::abi::export::Scope;
 use crate::wire::service::{
-    self, AgentsRun, AgentsRunAnswer, StateGet, StateGetAnswer, StatePut, StatePutAnswer, ToolsCall,
+    self, AgentsRun, AgentsRunAnswer, HistoryImage, StateGet, StateGetAnswer, StatePut,
+    StatePutAnswer, ToolsCall,
 };
 use crate::wire::{HistoryPage, HistoryQuery, HistoryTurn, ToolList};
-use crate::{EmitError, Event, ServiceError, ServiceErrorCode, ToolOutput, ToolSpec};
+use crate::{EmitError, Event, Image, ServiceError, ServiceErrorCode, ToolOutput, ToolSpec};
 
 /// A run's connection to the host. Clones are the same run; after it has ended every one of them answers
 /// that it is over.
@@ -183,6 +184,25 @@ impl RunContext {
             limit: 0,
             more: true,
         }
+    }
+
+    /// An image of an earlier turn: `image` is its place among the turn's [`images`](HistoryTurn::images), from 0. The host
+    /// keeps it at hand until the run is over, 20 MiB of such images at most.
+    ///
+    /// # Errors
+    ///
+    /// There is no such image ([`ServiceErrorCode::NotFound`]), it would be more than the host keeps at hand
+    /// ([`ServiceErrorCode::TooLarge`]), a host of an earlier release does not do it
+    /// ([`ServiceErrorCode::Unsupported`]), or the run is over.
+    pub async fn history_image(&self, turn: u64, image: u32) -> Result<Image, ServiceError> {
+        let params = HistoryImage { turn, image };
+        let lent = parse(
+            &self
+                .scope
+                .request(service::HISTORY_IMAGE, &params, None)
+                .await?,
+        )?;
+        Ok(Image::lent(lent, &self.scope))
     }
 
     /// Reads a value of the state that this agent keeps in the session.

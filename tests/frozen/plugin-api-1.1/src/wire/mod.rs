@@ -46,6 +46,7 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
             "service-agents-run-answer",
             schema_for!(service::AgentsRunAnswer),
         ),
+        ("service-history-image", schema_for!(service::HistoryImage)),
         ("service-history-list", schema_for!(HistoryQuery)),
         ("service-history-list-answer", schema_for!(HistoryPage)),
         ("service-state-get", schema_for!(service::StateGet)),

@@ -6,6 +6,7 @@
 //! | [`TOOLS_CALL`] | [`ToolsCall`] | [`ToolOutputData`](super::ToolOutputData) | the tool's progress |
 //! | [`AGENTS_RUN`] | [`AgentsRun`] | [`AgentsRunAnswer`] | the subagent's events, `{"type": …}` |
 //! | [`HISTORY_LIST`] | [`HistoryQuery`] | [`HistoryPage`] | |
+//! | [`HISTORY_IMAGE`] | [`HistoryImage`] | [`ImageInfo`] | |
 //! | [`STATE_GET`] | [`StateGet`] | [`StateGetAnswer`] | |
 //! | [`STATE_PUT`] | [`StatePut`] | [`StatePutAnswer`] | |
 //! | [`TOOLS_CHANGED`] | `{}` | `{}` | |
@@ -27,6 +28,9 @@ pub const TOOLS_CALL: &str = "tools/call";
 pub const AGENTS_RUN: &str = "agents/run";
 /// Reads a page of the session's history.
 pub const HISTORY_LIST: &str = "history/list";
+/// Has the host lend an image of an earlier turn. Its bytes are fetched like those of the run's own, by the `handle` of the
+/// answer, until the run is over.
+pub const HISTORY_IMAGE: &str = "history/image";
 /// Reads a value of the state that an agent keeps in a session.
 pub const STATE_GET: &str = "state/get";
 /// Writes a value of the state that an agent keeps in a session. Committed with the turn.
@@ -100,6 +104,17 @@ pub struct HistoryQuery {
     pub limit: u32,
 }
 
+/// Parameters of [`HISTORY_IMAGE`].
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct HistoryImage {
+    /// The user's turn that the image came with.
+    pub turn: u64,
+    /// Its place among that turn's images, from 0.
+    pub image: u32,
+}
+
 /// Answer of [`HISTORY_LIST`].
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default)]
@@ -128,7 +143,7 @@ pub struct HistoryTurn {
     pub user_text: Option<String>,
     /// An assistant's turn: `completed`, `stopped`, `error` or `lost`.
     pub status: String,
-    /// Images of a user's turn.
+    /// Images of a user's turn. Their `handle` says nothing: [`HISTORY_IMAGE`] gives one.
     pub images: Vec<ImageInfo>,
     /// Files of a user's turn.
     pub files: Vec<FileInfo>,
