@@ -120,9 +120,9 @@ impl ChildCommand {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // A Ctrl-C in the host's terminal is the host's to act on.
+        // A Ctrl-C in the host's terminal is the host's to act on. The name is for whoever lists processes.
         #[cfg(unix)]
-        command.process_group(0);
+        command.process_group(0).arg0("roundhouse");
         if let Some(folder) = &self.current_dir {
             command.current_dir(folder);
         }

@@ -460,10 +460,14 @@ impl HealthCell {
         if *now == health {
             return;
         }
-        *now = health.clone();
+        let before = std::mem::replace(&mut *now, health.clone());
         drop(now);
         let (instance, text) = (&self.instance, health.text());
         match health {
+            // Such as when the next attempt is.
+            _ if before.as_str() == health.as_str() => {
+                tracing::info!(plugin, instance, "it is as before: {text}");
+            }
             Health::Ok => tracing::info!(plugin, instance, "it is well again"),
             Health::Failing(_) => tracing::error!(plugin, instance, "it does not work: {text}"),
             _ => tracing::warn!(plugin, instance, "it works in part: {text}"),
