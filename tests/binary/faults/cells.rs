@@ -237,17 +237,17 @@ fn in_process(fault: Fault, component: Component) -> Cell {
         ),
         (Fault::VersionTooNew, Agent) => (
             Refused("Agent `suspect` is not available."),
-            &[Failed("needs a host with 0.98 or later")],
+            &[Failed("needs a host with 1.98 or later")],
             Others,
         ),
         (Fault::VersionTooNew, Tool) => (
             ToolFails("There is no tool `good`. Available: none."),
-            &[Failed("needs a host with 0.98 or later")],
+            &[Failed("needs a host with 1.98 or later")],
             Others,
         ),
         (Fault::VersionTooNew, Mapper) => (
             Refused("Agent `mapped` is not available."),
-            &[Failed("needs a host with 0.98 or later")],
+            &[Failed("needs a host with 1.98 or later")],
             Others,
         ),
         (Fault::ReplacedInPlace, _) => (Ends, &[], All),
