@@ -354,9 +354,12 @@ async fn a_reference_server_that_is_killed_is_started_again() {
     let Some(program) = time().await else {
         return;
     };
-    let host = host(&[("time", format!("command = {program:?}"))]).await;
+    // By which its processes are told from those of tests that run at the same time.
+    let own = "Pacific/Chatham";
+    let settings = format!("command = {program:?}\nargs = [\"--local-timezone\", {own:?}]");
+    let host = host(&[("time", settings)]).await;
     super::stage::offered(&host, "time_get_current_time").await;
-    let pids = || children(&program);
+    let pids = || children(own);
     let before = pids();
     assert_eq!(before.len(), 1);
     let killed = Command::new("kill")
@@ -374,8 +377,8 @@ async fn a_reference_server_that_is_killed_is_started_again() {
     assert_eq!(pids(), [""; 0]);
 }
 
-/// The processes that run this program for this test: grandchildren of this process, below a guard.
-fn children(program: &str) -> Vec<String> {
+/// The processes with this argument: grandchildren of this process, below a guard.
+fn children(argument: &str) -> Vec<String> {
     let stat = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let parent = |pid: &str| {
         let stat = stat(pid);
@@ -391,7 +394,7 @@ fn children(program: &str) -> Vec<String> {
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let pid = entry.file_name().to_string_lossy().into_owned();
         let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let runs_it = command.split('\0').any(|part| part == program);
+        let runs_it = command.split('\0').any(|part| part == argument);
         if runs_it && !command.contains("child-guard") && parent(&parent(&pid)) == own {
             found.push(pid);
         }
