@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 
 use super::gate::{Gate, Pass};
 use super::handle::{AgentHandle, ToolsetHandle};
-use super::library_host::{Entry, HealthCell, LibraryHost};
+use super::health::HealthCell;
+use super::library_host::{Entry, LibraryHost};
 use super::lifecycle::{self, INSTANCE_DEADLINE, LifecycleError};
 use super::listing::{Listing, ListingError};
 use super::scopes::ScopeGuard;

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::chain::event_size;
 use super::gate::{Gate, Pass};
+use super::health::HealthCell;
 use super::latest;
 use super::logs;
 use super::scopes::{NoRandom, ScopeEntry, ScopeGuard, ScopeTable};
@@ -112,14 +113,6 @@ pub(crate) struct Owner {
     pub(crate) agent: String,
     pub(crate) session_id: String,
     pub(crate) run_id: String,
-}
-
-/// What an instance says of how it is.
-#[derive(Debug)]
-pub(crate) struct HealthCell {
-    /// The configured name of the instance.
-    instance: String,
-    now: Mutex<Health>,
 }
 
 /// A scope, and the end of what it stands for.
@@ -431,46 +424,6 @@ impl HostLibrary for LibraryHost {
             }
             Some(Entry::Run(_) | Entry::ToolCall(_) | Entry::Task(_)) => Answer::Invalid,
             Some(Entry::GivenUp(_)) | None => Answer::Stop,
-        }
-    }
-}
-
-/// The longest text of a health that is kept, in bytes.
-const HEALTH_TEXT: usize = 2000;
-
-impl HealthCell {
-    pub(crate) fn new(instance: &str) -> Arc<Self> {
-        let (instance, now) = (instance.to_owned(), Mutex::default());
-        Arc::new(Self { instance, now })
-    }
-
-    pub(crate) fn get(&self) -> Health {
-        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        now.clone()
-    }
-
-    fn set(&self, plugin: &str, health: Health) {
-        let short = |text: String| text[..text.floor_char_boundary(HEALTH_TEXT)].to_owned();
-        let health = match health {
-            Health::Degraded(text) => Health::Degraded(short(text)),
-            Health::Failing(text) => Health::Failing(short(text)),
-            other => other,
-        };
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        if *now == health {
-            return;
-        }
-        let before = std::mem::replace(&mut *now, health.clone());
-        drop(now);
-        let (instance, text) = (&self.instance, health.text());
-        match health {
-            // Such as when the next attempt is.
-            _ if before.as_str() == health.as_str() => {
-                tracing::info!(plugin, instance, "it is as before: {text}");
-            }
-            Health::Ok => tracing::info!(plugin, instance, "it is well again"),
-            Health::Failing(_) => tracing::error!(plugin, instance, "it does not work: {text}"),
-            _ => tracing::warn!(plugin, instance, "it works in part: {text}"),
         }
     }
 }
