@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use roundhouse_tests::{soon, until};
+use roundhouse_tests::{is_gone, soon, until};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -49,14 +49,6 @@ async fn pids(child: &mut Child, count: usize) -> Vec<u32> {
         pids.push(line.trim().parse().unwrap());
     }
     pids
-}
-
-/// Neither there nor waiting to be reaped by somebody who does not.
-fn is_gone(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|stat| Some(stat.rsplit_once(')')?.1.trim_start().starts_with('Z')))
-        .unwrap_or(true)
 }
 
 async fn all_gone(pids: &[u32]) {

@@ -9,6 +9,7 @@
 //! - [`order`], [`positions`]: the order in which frames may come, in version 1 and 2, checked in every test
 //! - [`schema`]: the published schemas
 //! - [`mod@script`]: messages for the agent `scripted`
+//! - [`processes`]: other processes, as the system shows them
 //! - [`mod@programs`]: the programs that tests start
 //! - [`proxy`]: [`Proxy`], a bad network
 //! - [`puppet`]: an agent that a test leads by the hand
@@ -24,6 +25,7 @@ pub mod mcp;
 pub mod model;
 pub mod order;
 pub mod positions;
+pub mod processes;
 pub mod programs;
 pub mod proxy;
 pub mod puppet;
@@ -39,6 +41,7 @@ pub use frame::{Frame, events, fold, text_of};
 pub use host::TestHost;
 pub use model::ModelServer;
 pub use positions::Position;
+pub use processes::is_gone;
 pub use programs::programs;
 pub use proxy::Proxy;
 pub use puppet::{Puppet, Strings};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use roundhouse_tests::{Client, Frame, TestHost, programs, until};
+use roundhouse_tests::{Client, Frame, TestHost, is_gone, programs, until};
 use serde_json::{Value, json};
 
 /// A host, and the folder that its agent works in.
@@ -124,14 +124,6 @@ pub(super) fn all<'a>(frames: &'a [Frame], kind: &str) -> Vec<&'a Value> {
 /// The number of the process that answers.
 pub(super) async fn pid(client: &mut Client) -> u32 {
     told(client, json!({"pid": true})).await.parse().unwrap()
-}
-
-/// Neither there nor waiting to be reaped.
-fn is_gone(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|stat| Some(stat.rsplit_once(')')?.1.trim_start().starts_with('Z')))
-        .unwrap_or(true)
 }
 
 pub(super) async fn gone(pid: u32) {

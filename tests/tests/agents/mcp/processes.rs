@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use roundhouse_tests::mcp::{Folder, HttpFault, HttpServer};
-use roundhouse_tests::{TestHost, programs, soon, until};
+use roundhouse_tests::{TestHost, is_gone, programs, soon, until};
 use serde_json::json;
 use tokio::process::{Child, Command};
 
@@ -161,14 +161,6 @@ impl Process {
     fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
-}
-
-/// Neither there nor waiting to be reaped by somebody who does not.
-fn is_gone(pid: &str) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|stat| Some(stat.rsplit_once(')')?.1.trim_start().starts_with('Z')))
-        .unwrap_or(true)
 }
 
 async fn all_ends_when_the_host_is_killed(isolation: &str) {
