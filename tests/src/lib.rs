@@ -1,6 +1,7 @@
 //! What the end-to-end tests are made of: the real host, real plugin libraries, real sockets.
 //!
 //! - [`host`]: [`TestHost`], the host in this process on a port of its own
+//! - [`installed`]: programs that somebody else wrote
 //! - [`c`]: the plugin in C
 //! - [`client`]: [`Client`], a WebSocket client that checks every frame it sends and gets
 //! - [`frame`]: a frame, and what frames add up to
@@ -21,6 +22,7 @@ pub mod c;
 pub mod client;
 pub mod frame;
 pub mod host;
+pub mod installed;
 pub mod mcp;
 pub mod model;
 pub mod order;

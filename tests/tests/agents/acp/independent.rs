@@ -4,34 +4,15 @@
 //! It runs where there is a `python3` that can make virtual environments, and says plainly where it does not run.
 //! With `REQUIRE_PYTHON=1` in the environment, as in `.ci/run`, it fails instead.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
 use roundhouse_tests::TestHost;
+use roundhouse_tests::installed::{self, PYTHON};
 use serde_json::json;
 
 use super::stage::{content, last};
-
-/// What has to be installed for it.
-const NEEDED: &str = "python3 with the modules venv and ensurepip (on Debian and Ubuntu: apt-get install python3 python3-venv), \
-     and access to PyPI the first time";
-
-/// Runs a command to its end; its output where it fails.
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{command:?}: {}\n{out}{err}", output.status)),
-    }
-}
 
 /// Where the agent is.
 #[derive(Clone)]
@@ -47,35 +28,22 @@ static OTHER: LazyLock<Result<Other, String>> = LazyLock::new(|| {
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("acp/requirements.txt");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("acp-example");
     let (environment, source) = (folder.join("environment"), folder.join("source"));
-    let (python, complete) = (environment.join("bin/python"), folder.join("complete"));
+    let python = installed::interpreter(&environment);
     let wanted = std::fs::read_to_string(&requirements).unwrap();
     let package = wanted.lines().next().unwrap();
     let unpacked = source.join(package.replace('-', "_").replace("==", "-"));
-    if !std::fs::read_to_string(&complete).is_ok_and(|made| made == wanted) {
+    installed::once(&folder, &requirements, |_| {
         std::fs::create_dir_all(&source).unwrap();
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&environment))?;
-        let pip = |args: &[&str]| {
-            let mut command = Command::new(&python);
-            command.args(["-m", "pip", "--quiet", "--disable-pip-version-check"]);
-            command.args(args).current_dir(&source);
-            command
-        };
-        run(pip(&["install", "--requirement"]).arg(&requirements))?;
-        run(&mut pip(&[
-            "download",
-            "--no-binary",
-            ":all:",
-            "--no-deps",
-            package,
-        ]))?;
-        run(Command::new(&python)
-            .args(["-m", "tarfile", "-e"])
-            .arg(unpacked.with_added_extension("tar.gz"))
-            .arg(&source))?;
-        std::fs::write(&complete, &wanted).unwrap();
-    }
+        installed::environment(&environment, &requirements)?;
+        let flags = ["download", "--no-binary", ":all:", "--no-deps", package];
+        installed::run(installed::pip(&python).args(flags).current_dir(&source))?;
+        installed::run(
+            Command::new(&python)
+                .args(["-m", "tarfile", "-e"])
+                .arg(unpacked.with_added_extension("tar.gz"))
+                .arg(&source),
+        )
+    })?;
     Ok(Other {
         python,
         script: unpacked.join("examples/agent.py"),
@@ -86,17 +54,7 @@ static OTHER: LazyLock<Result<Other, String>> = LazyLock::new(|| {
 /// The agent; `None` where it cannot be had.
 async fn other() -> Option<Other> {
     let other = tokio::task::spawn_blocking(|| OTHER.clone()).await.unwrap();
-    let fault = match other {
-        Ok(other) => return Some(other),
-        Err(fault) => fault,
-    };
-    let text = format!("the other agent did not run; it needs {NEEDED}:\n{fault}");
-    let required =
-        std::env::var_os("REQUIRE_PYTHON").is_some_and(|value| !value.is_empty() && value != "0");
-    assert!(!required, "{text}");
-    // Straight to the terminal: what a test prints is not shown while it passes.
-    let _ = writeln!(std::io::stderr(), "{text}");
-    None
+    PYTHON.or_told("the other agent", other)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,118 +5,54 @@
 //! plainly where they do not run. With `REQUIRE_NODE=1` and `REQUIRE_PYTHON=1` in the environment, as in `.ci/run`, they
 //! fail instead.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use plugin_api::Part;
+use roundhouse_tests::installed::{self, NODE, Needs, PYTHON};
 use roundhouse_tests::{TestHost, script, soon, until};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::stage::{answers, at, call, complains, health, host, names, text, tools, well};
 
-/// What has to be installed.
-const NODE: &str = "node (20 or later) and npm (on Debian and Ubuntu: apt-get install nodejs npm), and access to the npm registry \
-     the first time";
-const PYTHON: &str = "python3 with the modules venv and ensurepip (on Debian and Ubuntu: apt-get install python3 python3-venv), \
-     and access to PyPI the first time";
-
 /// Which versions of them.
 fn own() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("mcp")
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    Err(format!("{command:?}: {}", String::from_utf8_lossy(&said)))
-}
-
-/// Installs what a file of versions names, on first use, by `install` into a folder of that name.
-fn installed(
-    name: &str,
-    versions: &str,
-    install: impl FnOnce(&Path, &str) -> Result<(), String>,
-) -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let complete = folder.join("complete");
-    let wanted = std::fs::read_to_string(own().join(versions)).unwrap();
-    if std::fs::read_to_string(&complete).is_ok_and(|made| made == wanted) {
-        return Ok(folder);
-    }
-    std::fs::create_dir_all(&folder).unwrap();
-    install(&folder, &wanted)?;
-    std::fs::write(complete, wanted).unwrap();
-    Ok(folder)
+fn kept(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 /// The script of `everything`.
 static EVERYTHING: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-    let folder = installed("mcp-everything", "package.json", |folder, wanted| {
-        std::fs::write(folder.join("package.json"), wanted).unwrap();
-        let flags = ["install", "--no-audit", "--no-fund", "--ignore-scripts"];
-        run(Command::new("npm").args(flags).current_dir(folder))
-    })?;
+    let folder = kept("mcp-everything");
+    installed::npm(&folder, &own().join("package.json"))?;
     Ok(folder.join("node_modules/@modelcontextprotocol/server-everything/dist/index.js"))
 });
 
 /// The program of `time`.
 static TIME: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-    let folder = installed("mcp-time", "requirements.txt", |folder, _| {
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(folder))?;
-        let flags = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--requirement",
-        ];
-        run(Command::new(folder.join("bin/python"))
-            .args(flags)
-            .arg(own().join("requirements.txt")))
-    })?;
+    let folder = kept("mcp-time");
+    installed::python(&folder, &own().join("requirements.txt"))?;
     Ok(folder.join("bin/mcp-server-time"))
 });
 
 /// A server's program; `None` where it cannot be had.
-async fn program(
-    of: &'static LazyLock<Result<PathBuf, String>>,
-    needed: &str,
-    require: &str,
-) -> Option<String> {
-    let installed = tokio::task::spawn_blocking(|| (**of).clone())
-        .await
-        .unwrap();
-    match installed {
-        Ok(program) => Some(program.display().to_string()),
-        Err(fault) => {
-            let text = format!("a reference server did not run; it needs {needed}:\n{fault}");
-            let required =
-                std::env::var_os(require).is_some_and(|value| !value.is_empty() && value != "0");
-            assert!(!required, "{text}");
-            // Straight to the terminal: what a test prints is not shown while it passes.
-            let _ = writeln!(std::io::stderr(), "{text}");
-            None
-        }
-    }
+async fn program(of: &'static LazyLock<Result<PathBuf, String>>, needs: Needs) -> Option<String> {
+    let installed = tokio::task::spawn_blocking(|| (**of).clone());
+    let program = needs.or_told("a reference server", installed.await.unwrap())?;
+    Some(program.display().to_string())
 }
 
 async fn everything() -> Option<String> {
-    program(&EVERYTHING, NODE, "REQUIRE_NODE").await
+    program(&EVERYTHING, NODE).await
 }
 
 async fn time() -> Option<String> {
-    program(&TIME, PYTHON, "REQUIRE_PYTHON").await
+    program(&TIME, PYTHON).await
 }
 
 /// What `everything` can do, by whichever transport.

@@ -3,11 +3,11 @@
 //! It runs where there are `node` (20 or later) and `npm`, and says plainly where it does not run. With `REQUIRE_NODE=1` in
 //! the environment, as in `.ci/run`, it fails instead.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::LazyLock;
 
+use roundhouse_tests::installed::{self, NODE};
 use roundhouse_tests::model::KEY;
 use roundhouse_tests::{ModelServer, TestHost, soon};
 use serde_json::json;
@@ -15,10 +15,6 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::stage::{all, config, kinds, last};
-
-/// What has to be installed for it.
-const NEEDED: &str = "node (20 or later) and npm (on Debian and Ubuntu: apt-get install nodejs npm), and access to the npm registry \
-     the first time";
 
 /// Where its files are.
 fn own() -> PathBuf {
@@ -28,24 +24,8 @@ fn own() -> PathBuf {
 /// The program, installed on first use.
 static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aimock");
-    let program = folder.join("node_modules/@copilotkit/aimock/dist/cli.js");
-    let complete = folder.join("complete");
-    let wanted = std::fs::read_to_string(own().join("package.json")).unwrap();
-    if std::fs::read_to_string(&complete).is_ok_and(|made| made == wanted) {
-        return Ok(program);
-    }
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("package.json"), &wanted).unwrap();
-    let output = std::process::Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
-        .current_dir(&folder)
-        .output()
-        .map_err(|error| format!("npm: {error}"))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned());
-    }
-    std::fs::write(complete, wanted).unwrap();
-    Ok(program)
+    installed::npm(&folder, &own().join("package.json"))?;
+    Ok(folder.join("node_modules/@copilotkit/aimock/dist/cli.js"))
 });
 
 /// The other server, which ends with the test.
@@ -63,18 +43,7 @@ async fn aimock() -> Option<Aimock> {
         Ok(program) => start(&program).await,
         Err(fault) => Err(fault),
     };
-    match started {
-        Ok(server) => Some(server),
-        Err(fault) => {
-            let text = format!("the other model's server did not run; it needs {NEEDED}:\n{fault}");
-            let required = std::env::var_os("REQUIRE_NODE")
-                .is_some_and(|value| !value.is_empty() && value != "0");
-            assert!(!required, "{text}");
-            // Straight to the terminal: what a test prints is not shown while it passes.
-            let _ = writeln!(std::io::stderr(), "{text}");
-            None
-        }
-    }
+    NODE.or_told("the other model's server", started)
 }
 
 async fn start(program: &Path) -> Result<Aimock, String> {

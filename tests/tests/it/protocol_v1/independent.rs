@@ -9,53 +9,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use roundhouse_tests::installed::{self, PYTHON};
 use roundhouse_tests::script::{delta, emit, hold};
 use roundhouse_tests::{TestHost, schema, script};
 use serde_json::{Value, json};
-
-/// What has to be installed for it.
-const NEEDED: &str = "python3 with the modules venv and ensurepip (on Debian and Ubuntu: apt-get install python3 python3-venv), \
-     and access to PyPI the first time";
-
-/// Runs a command to its end; its output where it fails.
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    Err(format!("{command:?}: {}\n{out}{err}", output.status))
-}
 
 /// The interpreter of an environment with the validator in it, made on first use.
 fn interpreter() -> Result<PathBuf, String> {
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("independent/requirements.txt");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("independent-validator");
-    let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
-    let wanted = std::fs::read_to_string(&requirements).unwrap();
-    if std::fs::read_to_string(&complete).is_ok_and(|made| made == wanted) {
-        return Ok(python);
-    }
-    run(Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&folder))?;
-    run(Command::new(&python)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--requirement",
-        ])
-        .arg(&requirements))?;
-    std::fs::write(complete, wanted).unwrap();
-    Ok(python)
+    installed::python(&folder, &requirements)
 }
 
 /// Has the other validator judge frames.
@@ -146,18 +109,8 @@ async fn every_frame_of_a_session_passes_another_validator() {
         "the 18 types and one of the agent's own: {kinds:?}"
     );
 
-    let python = match interpreter() {
-        Ok(python) => python,
-        Err(fault) => {
-            let text =
-                format!("the independent validator did not run; it needs {NEEDED}:\n{fault}");
-            let required = std::env::var_os("REQUIRE_PYTHON")
-                .is_some_and(|value| !value.is_empty() && value != "0");
-            assert!(!required, "{text}");
-            // Straight to the terminal: what a test prints is not shown while it passes.
-            let _ = writeln!(std::io::stderr(), "{text}");
-            return;
-        }
+    let Some(python) = PYTHON.or_told("the independent validator", interpreter()) else {
+        return;
     };
     let file = |name: &str| schema::folder().join(name).display().to_string();
     // The messages that are some, and are well formed.
