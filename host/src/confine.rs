@@ -1,4 +1,5 @@
-//! Taking files from this process, and from all that it starts, but those that it is to have.
+//! Taking files from this process, and from all that it starts, but those that it is to have; and the processes of others,
+//! which it may signal no more.
 //!
 //! Linux does it, by Landlock. Without a system that can, nothing is taken, and that is an error: who asked for it must not
 //! go on as if it were so.
@@ -9,9 +10,13 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Confined {
     Wholly,
-    /// As far as the kernel goes, which is not all of moving and truncating files.
+    /// [`IN_PART`]
     InPart,
 }
+
+/// How it is told of.
+pub(crate) const IN_PART: &str =
+    "only as far as this kernel's Landlock goes, which is not all of moving and truncating files";
 
 /// Files could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -97,8 +102,8 @@ pub(crate) const PROGRAMS_READ: &[&str] = &[
     "/proc/version",
 ];
 
-/// As above.
-pub(crate) const PROGRAMS_WRITE: &[&str] = &["/dev/full", "/dev/ptmx", "/dev/pts", "/dev/tty"];
+/// As above. Not `/dev/pts`, where the terminals of all are that the user has open.
+pub(crate) const PROGRAMS_WRITE: &[&str] = &["/dev/full", "/dev/tty"];
 
 /// Files by what may be done with them.
 #[derive(Clone, Debug, Default)]
@@ -125,12 +130,13 @@ impl Files<'static> {
 }
 
 /// Takes all files but these. Of `system` what is not there is left out; those that are `asked` for have to be there. For
-/// the thread that calls it, and what it starts.
+/// the thread that calls it, and what it starts. Where the kernel can (since 6.12), those may besides neither signal nor, by
+/// an abstract socket, reach any process but one another.
 #[cfg(target_os = "linux")]
 pub(crate) fn to_files(system: Files<'_>, asked: Files<'_>) -> Result<Confined, ConfineError> {
     use landlock::{
         ABI, Access, AccessFs, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
-        path_beneath_rules,
+        Scope, path_beneath_rules,
     };
 
     // The first that covers truncating a file.
@@ -150,6 +156,12 @@ pub(crate) fn to_files(system: Files<'_>, asked: Files<'_>) -> Result<Confined, 
         .and_then(|rules| rules.add_rules(path_beneath_rules(readable, reading)))
         .and_then(|rules| rules.add_rules(path_beneath_rules(writable, all)))
         .and_then(|rules| rules.add_rules(path_beneath_rules(SYSTEM_LIST, AccessFs::ReadDir)))
+        .and_then(landlock::RulesetCreated::restrict_self)
+        .map_err(|error| ConfineError::Refused(error.to_string()))?;
+    // For itself, so that the lack of it does not look like a lack of the above.
+    Ruleset::default()
+        .scope(Scope::from_all(ABI::V6))
+        .and_then(Ruleset::create)
         .and_then(landlock::RulesetCreated::restrict_self)
         .map_err(|error| ConfineError::Refused(error.to_string()))?;
     match restricted.ruleset {

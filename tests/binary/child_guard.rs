@@ -148,6 +148,32 @@ async fn the_program_ends_when_its_guard_is_killed() {
 }
 
 #[tokio::test]
+async fn a_signal_to_the_guard_is_the_end_of_the_input() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let script = "trap '' TERM INT HUP; (setsid sh -c 'echo $$; exec sleep 1000' &); \
+            echo $$; cat; exit 6";
+        let mut child = guarded(&[], script);
+        // Held, so that nothing but the signal ends it.
+        let _input = child.stdin.take();
+        let pids = pids(&mut child, 2).await;
+        let guard = child.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &guard]).status();
+        assert!(soon("kill", sent).await.unwrap().success());
+        let status = soon("the end of the guard", child.wait()).await.unwrap();
+        assert_eq!(status.code(), Some(6), "{signal}: {status}");
+        assert!(pids.iter().all(|pid| is_gone(*pid)), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_is_not_in_the_session_of_the_hosts_terminal() {
+    let mut child = guarded(&[], "echo $$; cut -d ' ' -f 6 /proc/$$/stat");
+    let _input = child.stdin.take();
+    let pids = pids(&mut child, 2).await;
+    assert_eq!(pids[0], pids[1]);
+}
+
+#[tokio::test]
 async fn the_end_of_the_input_is_seen_although_nobody_reads_it() {
     let mut child = guarded(&[], "echo $$; exec sleep 1000");
     let mut input = child.stdin.take().unwrap();
@@ -235,6 +261,64 @@ async fn a_confined_program_has_the_files_that_it_was_given() {
     let is_there = |folder: &PathBuf| folder.join("new").exists();
     assert!(is_there(&write) && !is_there(&read) && !is_there(&other));
     assert!(!errors.contains("roundhouse"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_confined_program_in_a_home_has_not_all_of_the_home() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let write = |name: &str, text: &str| {
+        let file = home.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        file
+    };
+    write("lib/own", "own");
+    write("secret", "secret");
+    write(".ssh/key", "key");
+    let script = format!(
+        "#!/bin/sh\ncat {home}/lib/own; cat {home}/secret; cat {home}/.ssh/key; exit 0\n",
+        home = home.display()
+    );
+    let tool = write("bin/tool", &script);
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // Also by a link from elsewhere. Where the program is told that its home is does not matter, as it is the program's.
+    let link = home.join("linked/bin/tool");
+    std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&tool, &link).unwrap();
+    for tool in [tool, link] {
+        let child = program(&["--confine"], &[tool.to_str().unwrap()]);
+        let (code, output, errors) = ended(child).await;
+        assert_eq!((code, output.as_str()), (0, "own"), "{errors}");
+    }
+}
+
+#[tokio::test]
+async fn a_confined_program_signals_nobody_but_its_own() {
+    let mut other = Command::new("sleep")
+        .arg("1000")
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let script = format!(
+        "kill -0 {} 2>/dev/null && echo others; sleep 1000 & kill $! && echo own",
+        other.id().unwrap()
+    );
+    let mut child = guarded(&["--confine"], &script);
+    let _input = child.stdin.take();
+    let (_, output, errors) = ended(child).await;
+    // Landlock does that since Linux 6.12; docs/acp.md says so.
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut release = release.split('.').map(|part| part.parse().unwrap_or(0));
+    let release: (u32, u32) = (release.next().unwrap(), release.next().unwrap());
+    let expected = match release >= (6, 12) {
+        true => "own\n",
+        false => "others\nown\n",
+    };
+    assert_eq!(output, expected, "{errors}");
+    soon("ending the other", other.kill()).await.unwrap();
 }
 
 #[tokio::test]

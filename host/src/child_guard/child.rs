@@ -49,6 +49,11 @@ impl GuardedChildArgs {
         if let Err(text) = self.end_with_guard() {
             return (CANNOT_START, text);
         }
+        // Away from the host's terminal, which is not the program's to read and write. No process leads a group that the
+        // guard has just started, which is all that this may fail for.
+        if let Err(error) = rustix::process::setsid() {
+            return (CANNOT_START, format!("no session of its own: {error}"));
+        }
         if self.files.confine
             && let Err(error) = self.confine(program)
         {
@@ -90,7 +95,7 @@ impl GuardedChildArgs {
         #[cfg(target_os = "linux")]
         rustix::thread::set_no_new_privs(true)
             .map_err(|error| confine::ConfineError::Refused(format!("no_new_privs: {error}")))?;
-        let own = program_files(program, std::env::var_os("PATH"), std::env::home_dir());
+        let own = program_files(program, std::env::var_os("PATH"));
         let mut system = confine::Files::system(
             &[confine::SYSTEM_READ, confine::PROGRAMS_READ],
             &[confine::SYSTEM_WRITE, confine::PROGRAMS_WRITE],
@@ -100,27 +105,29 @@ impl GuardedChildArgs {
             read: self.files.read.iter().map(PathBuf::as_path).collect(),
             write: self.files.write.iter().map(PathBuf::as_path).collect(),
         };
-        // What a kernel may lack of it is no more than the moving and truncating of files.
-        confine::to_files(system, asked).map(drop)
+        if confine::to_files(system, asked)? == confine::Confined::InPart {
+            // Where whoever has started the program looks for what is the matter with it.
+            eprintln!("roundhouse child-guard: its files are confined {}", confine::IN_PART);
+        }
+        Ok(())
     }
 }
 
-/// What belongs to a program: its file, and if that is in a folder `bin`, what is installed beside it; the same where
-/// links lead.
-fn program_files(program: &OsStr, path: Option<OsString>, home: Option<PathBuf>) -> Vec<PathBuf> {
+/// What stands beside a folder `bin` and belongs to the programs in it. Not all that stands there: that may be a home.
+const INSTALLED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libexec", "pyvenv.cfg"];
+
+/// What belongs to a program: its file, and if that is in a folder `bin`, what is installed with it; the same where links
+/// lead.
+fn program_files(program: &OsStr, path: Option<OsString>) -> Vec<PathBuf> {
     let Some(file) = find(program, path) else {
         return Vec::new();
     };
-    let real = file.canonicalize().ok();
+    let real = file.canonicalize().ok().filter(|real| *real != file);
     let mut files = Vec::new();
     for file in [Some(file), real].into_iter().flatten() {
         let bin = file.parent().filter(|parent| parent.ends_with("bin"));
-        if let Some(bin) = bin {
-            let prefix = bin.parent().filter(|prefix| {
-                // Not for the sake of a program everything, or all of a user's.
-                prefix.parent().is_some() && home.as_deref() != Some(prefix)
-            });
-            files.push(prefix.unwrap_or(bin).to_owned());
+        if let Some(prefix) = bin.and_then(Path::parent) {
+            files.extend(INSTALLED.map(|name| prefix.join(name)));
         }
         files.push(file);
     }
@@ -148,22 +155,24 @@ mod tests {
     fn a_program_has_what_is_installed_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        for made in ["real/bin", "linked/bin", "home/bin"] {
+        for made in ["real/bin", "linked/bin", "other"] {
             std::fs::create_dir_all(root.join(made)).unwrap();
         }
-        std::fs::write(root.join("real/bin/tool"), "").unwrap();
-        std::fs::write(root.join("home/bin/own"), "").unwrap();
+        for made in ["real/bin/tool", "other/own"] {
+            std::fs::write(root.join(made), "").unwrap();
+        }
         std::os::unix::fs::symlink(root.join("real/bin/tool"), root.join("linked/bin/tool"))
             .unwrap();
-        let path = std::env::join_paths([root.join("linked/bin"), root.join("home/bin")]).unwrap();
-        let files = |program: &str| {
-            let home = Some(root.join("home"));
-            program_files(program.as_ref(), Some(path.clone()), home)
+        let path = std::env::join_paths([root.join("linked/bin"), root.join("other")]).unwrap();
+        let files = |program: &str| program_files(program.as_ref(), Some(path.clone()));
+        let installed = |prefix: &str| {
+            let beside = INSTALLED.map(|name| root.join(prefix).join(name));
+            let file = root.join(prefix).join("bin/tool");
+            beside.into_iter().chain([file]).collect::<Vec<_>>()
         };
-        let expected = ["linked", "linked/bin/tool", "real", "real/bin/tool"];
-        assert_eq!(files("tool"), expected.map(|file| root.join(file)));
-        let expected = ["home/bin", "home/bin/own"];
-        assert_eq!(files("own")[..2], expected.map(|file| root.join(file)));
+        let both = [installed("linked"), installed("real")].concat();
+        assert_eq!(files("tool"), both);
+        assert_eq!(files("own"), [root.join("other/own")]);
         assert!(files("none").is_empty());
     }
 }

@@ -6,7 +6,8 @@
 //! input, which only the host can write, and which it hands on to the program. When nobody holds the other end any more the
 //! program sees the end of its input, a little later SIGTERM, and at last SIGKILL. That goes for what the program has
 //! started as well: where a process dies, the system gives its children to the guard (it is their "subreaper"), which
-//! thereby finds each of them, whatever groups and sessions they have made.
+//! thereby finds each of them, whatever groups and sessions they have made. Asked by a signal to end, the guard does the same:
+//! were it to go at once, so would the program, and nobody would look for the rest.
 //!
 //! The guard has one thread, so the signal at a parent's death does serve for the program: should the guard itself be
 //! killed, the program goes with it. It has to be asked for by the process that is to get it, which therefore is this binary
@@ -82,6 +83,7 @@ impl ChildGuardArgs {
 
         // Before it has a child. Where that is not to be had, what the program leaves behind in a group of its own stays.
         family::adopt()?;
+        let signals = relay::signals()?;
         let mut command = Command::new(own_program()?);
         command.arg0("roundhouse").arg("guarded-child");
         command.arg("--parent").arg(std::process::id().to_string());
@@ -94,10 +96,10 @@ impl ChildGuardArgs {
             }
         }
         command.arg("--").args(&self.command);
-        let mut child = command.stdin(Stdio::piped()).process_group(0).spawn()?;
+        let mut child = command.stdin(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
         let family = family::Family::of(child.id())?;
-        relay::relay(input, family)
+        relay::relay(input, signals, &family)
     }
 }
 

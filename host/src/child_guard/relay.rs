@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::process::ChildStdin;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::family::{self, Family};
 
@@ -19,11 +21,39 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How often those are looked for that have ended, where nothing tells of it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Returns the program's exit code when it has ended, and all that it had started.
-pub(super) fn relay(program: Option<ChildStdin>, family: Family) -> std::io::Result<u8> {
+/// Readable once this process was asked to end by a signal. The program is not to have inherited that these are ignored,
+/// hence a handler, which does not outlive `exec`.
+pub(super) fn signals() -> std::io::Result<UnixStream> {
+    let (signals, written) = UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        signal_hook::low_level::pipe::register(signal, written.try_clone()?)?;
+    }
+    Ok(signals)
+}
+
+/// Returns the program's exit code when it has ended, and all that it had started. They have ended after an error as well.
+pub(super) fn relay(
+    program: Option<ChildStdin>,
+    signals: UnixStream,
+    family: &Family,
+) -> std::io::Result<u8> {
+    let code = hand_on(program, signals, family);
+    if code.is_err() {
+        family.kill();
+    }
+    family::end_the_rest();
+    code
+}
+
+fn hand_on(
+    program: Option<ChildStdin>,
+    signals: UnixStream,
+    family: &Family,
+) -> std::io::Result<u8> {
     let mut relay = Relay {
         program,
         input: Some(File::from(std::io::stdin().as_fd().try_clone_to_owned()?)),
+        signals,
         buffer: Vec::with_capacity(BUFFER),
         ended: None,
     };
@@ -31,7 +61,7 @@ pub(super) fn relay(program: Option<ChildStdin>, family: Family) -> std::io::Res
         rustix::io::ioctl_fionbio(program, true)?;
     }
     let mut asked = false;
-    let code = loop {
+    loop {
         let passed = relay.ended.map(|ended| ended.elapsed());
         if passed.is_some_and(|passed| passed >= GRACE * 2) {
             family.kill();
@@ -39,22 +69,22 @@ pub(super) fn relay(program: Option<ChildStdin>, family: Family) -> std::io::Res
             asked = true;
             family.ask_to_end();
         }
-        relay.wait(&family)?;
+        relay.wait(family)?;
         if let Some(code) = family.reap()? {
-            break code;
+            return Ok(code);
         }
-    };
-    family::end_the_rest();
-    Ok(code)
+    }
 }
 
 struct Relay {
     /// Where the program reads; `None` once that is closed.
     program: Option<ChildStdin>,
-    /// What the host writes; `None` after its end.
+    /// What the host writes; `None` after its end, or a signal.
     input: Option<File>,
+    /// Readable when a signal has come.
+    signals: UnixStream,
     buffer: Vec<u8>,
-    /// Since when nobody can write any more.
+    /// Since when nobody can write any more, or is to.
     ended: Option<Instant>,
 }
 
@@ -62,30 +92,25 @@ impl Relay {
     /// Waits for anything to happen, and hands on what there is.
     fn wait(&mut self, family: &Family) -> std::io::Result<()> {
         let has_room = self.buffer.is_empty();
-        let mut polled = Vec::with_capacity(3);
+        let when = |wanted, flags| if wanted { flags } else { PollFlags::empty() };
+        let mut polled = Vec::with_capacity(4);
+        let mut watch = |fd, flags| {
+            polled.push(PollFd::from_borrowed_fd(fd, flags));
+            polled.len() - 1
+        };
         // That the other end was closed is told also while there is no room, once.
-        let input = self
-            .input
-            .as_ref()
-            .filter(|_| has_room || self.ended.is_none());
-        if let Some(input) = input {
-            let wanted = if has_room {
-                PollFlags::IN
-            } else {
-                PollFlags::empty()
-            };
-            polled.push(PollFd::from_borrowed_fd(input.as_fd(), wanted));
-        }
-        if let Some(program) = &self.program {
-            let wanted = if has_room {
-                PollFlags::empty()
-            } else {
-                PollFlags::OUT
-            };
-            polled.push(PollFd::from_borrowed_fd(program.as_fd(), wanted));
-        }
+        let input = self.input.as_ref();
+        let input = input
+            .filter(|_| has_room || self.ended.is_none())
+            .map(|input| watch(input.as_fd(), when(has_room, PollFlags::IN)));
+        let program = self.program.as_ref();
+        let program =
+            program.map(|program| watch(program.as_fd(), when(!has_room, PollFlags::OUT)));
+        // Once the input has ended a signal asks for nothing more.
+        let input_is_open = self.input.is_some();
+        let signals = input_is_open.then(|| watch(self.signals.as_fd(), PollFlags::IN));
         if let Some(end) = &family.end {
-            polled.push(PollFd::new(end, PollFlags::IN));
+            watch(end.as_fd(), PollFlags::IN);
         }
         let wait = match self.ended {
             // What was killed and does not end yet is looked for again soon.
@@ -104,26 +129,24 @@ impl Relay {
         }
         let events: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
         drop(polled);
-        let mut events = events.into_iter();
-        if self
-            .input
-            .as_ref()
-            .is_some_and(|_| has_room || self.ended.is_none())
-        {
-            let seen = events.next().unwrap_or(PollFlags::empty());
-            if seen.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-                self.ended.get_or_insert_with(Instant::now);
-            }
-            if has_room && !seen.is_empty() {
-                self.read()?;
-            }
+        let seen = |at: Option<usize>| {
+            let event = at.and_then(|at| events.get(at).copied());
+            event.unwrap_or(PollFlags::empty())
+        };
+        let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+        if seen(input).intersects(gone) {
+            self.ended.get_or_insert_with(Instant::now);
         }
-        if self.program.is_some() {
-            let seen = events.next().unwrap_or(PollFlags::empty());
-            // Nobody reads there any more. What still comes is dropped, for its end is to be seen.
-            if seen.intersects(PollFlags::ERR | PollFlags::NVAL) {
-                self.program = None;
-            }
+        if has_room && !seen(input).is_empty() {
+            self.read()?;
+        }
+        if !seen(signals).is_empty() {
+            self.input = None;
+            self.ended.get_or_insert_with(Instant::now);
+        }
+        // Nobody reads there any more. What still comes is dropped, for its end is to be seen.
+        if seen(program).intersects(PollFlags::ERR | PollFlags::NVAL) {
+            self.program = None;
         }
         self.write();
         Ok(())

@@ -31,6 +31,9 @@ pub(super) struct Scope {
     services: Arc<RunServices>,
     agent: Arc<Agent>,
     images: Mutex<Images>,
+    /// Held from reading an image of an earlier turn until it is known whether it may be lent, so that what one agent asks
+    /// for at a time is in memory once, and not as often as it asks.
+    pub(super) lending: tokio::sync::Mutex<()>,
     slow: Arc<Notify>,
     /// What makes it a subagent; `None` for the run's own agent.
     sub: Option<Subagent>,
@@ -95,6 +98,7 @@ impl Scope {
                 all: images,
                 lent_bytes: 0,
             }),
+            lending: tokio::sync::Mutex::default(),
             slow,
             sub,
             over,

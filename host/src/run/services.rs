@@ -187,6 +187,7 @@ impl Scope {
             }
             service::HISTORY_IMAGE => {
                 let of: service::HistoryImage = read(method, params)?;
+                let _lending = self.lending.lock().await;
                 let image = history::image(services, &of).await?;
                 write(&self.lend(image)?)
             }

@@ -118,11 +118,7 @@ fn restrict_files(
     match confine::to_files(system, asked) {
         Ok(Confined::Wholly) => Ok(()),
         Ok(Confined::InPart) => {
-            unavailable.push(
-                "its files are restricted only as far as this kernel's Landlock goes, which is not \
-                 all of moving and truncating them"
-                    .to_owned(),
-            );
+            unavailable.push(format!("its files are restricted {}", confine::IN_PART));
             Ok(())
         }
         Err(error @ ConfineError::NotEnforced) => Err(format!(
