@@ -107,7 +107,10 @@ impl GuardedChildArgs {
         };
         if confine::to_files(system, asked)? == confine::Confined::InPart {
             // Where whoever has started the program looks for what is the matter with it.
-            eprintln!("roundhouse child-guard: its files are confined {}", confine::IN_PART);
+            eprintln!(
+                "roundhouse child-guard: its files are confined {}",
+                confine::IN_PART
+            );
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod calls;
 mod config;
 mod content;
 mod files;
+mod mask;
 mod permissions;
 mod pool;
 mod process;
@@ -27,10 +28,11 @@ use std::sync::Arc;
 
 use plugin_api::{
     AgentBackend, ChildCommand, CreateError, Health, InstanceContext, Outcome, RunContext,
-    RunError, RunRequest, SessionId, async_trait, tokio,
+    RunError, RunRequest, SessionId, async_trait, tokio, tracing,
 };
 
 pub use config::Config;
+use mask::Mask;
 use pool::Pool;
 use session::{Session, StartError};
 use turn::Turn;
@@ -39,8 +41,8 @@ plugin_api::export! {
     agents: { "acp" => Acp },
 }
 
-/// What is shorter is no secret, and is found in many a text.
-const SECRET_BYTES: usize = 6;
+/// How long an error is at most that clients read, or a line of the log that tells of one.
+const TEXT_BYTES: usize = 6 * 1024;
 
 /// The agent.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub struct Acp {
     config: Config,
     ctx: InstanceContext,
     pool: Arc<Pool<Session>>,
+    /// Hides what is secret in the program's environment.
+    mask: Arc<Mask>,
 }
 
 #[async_trait]
@@ -60,13 +64,21 @@ impl AgentBackend for Acp {
     async fn create(config: Config, ctx: InstanceContext) -> Result<Self, CreateError> {
         let config = config.checked()?;
         let pool = Pool::new(config.max_children, config.idle_timeout());
-        Ok(Self { config, ctx, pool })
+        let mask = Arc::new(Mask::new(
+            config.env.values().map(plugin_api::Secret::expose),
+        ));
+        Ok(Self {
+            config,
+            ctx,
+            pool,
+            mask,
+        })
     }
 
     async fn run(&self, request: RunRequest, ctx: RunContext) -> Result<Outcome, RunError> {
         let ended = Turn::new(self, &request, &ctx).run().await;
         ended.map_err(|error| match error {
-            RunError::Agent(text) => RunError::Agent(self.masked(text)),
+            RunError::Agent(text) => RunError::Agent(self.shown(&text)),
             other => other,
         })
     }
@@ -111,19 +123,21 @@ impl Acp {
         command
     }
 
-    /// Tells the operator whether programs can be started.
+    /// Tells the operator whether programs can be started. Health is for whoever may see the agent, and what the program
+    /// has said for those whose session it is: it goes to the log.
     fn tell_health(&self, started: &Result<Session, StartError>) {
         self.ctx.set_health(match started {
             Ok(_) => Health::Ok,
-            Err(error) => Health::failing(self.masked(error.to_string())),
+            Err(error) => {
+                let text = self.shown(&error.to_string());
+                tracing::warn!("no session with the agent: {text}");
+                Health::failing(error.kind())
+            }
         });
     }
 
-    /// A text that the program may have written, without what is secret in its environment.
-    fn masked(&self, text: String) -> String {
-        let values = self.config.env.values().map(plugin_api::Secret::expose);
-        values
-            .filter(|value| value.len() >= SECRET_BYTES)
-            .fold(text, |text, value| text.replace(value, "***"))
+    /// A text that the program may have written, as it may be shown.
+    fn shown(&self, text: &str) -> String {
+        self.mask.text(text, TEXT_BYTES)
     }
 }

@@ -1,6 +1,9 @@
 //! What an agent that asks for leave is answered, as long as nobody asks the user.
 
-use agent_client_protocol_schema::v1::{PermissionOption, PermissionOptionKind, ToolKind};
+use agent_client_protocol_schema::v1::{
+    PermissionOption, PermissionOptionKind, RequestPermissionOutcome, SelectedPermissionOutcome,
+    ToolKind,
+};
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::Deserialize;
 
@@ -106,6 +109,21 @@ pub(crate) fn choose(answer: Answer, options: &[PermissionOption]) -> Option<&Pe
         .find_map(|kind| options.iter().find(|option| option.kind == kind))
 }
 
+/// What an agent is told. A turn that was stopped grants nothing any more: the protocol wants each request that is still
+/// open then to be answered as cancelled. So it is where no option says what the operator does.
+pub(crate) fn outcome(
+    option: Option<&PermissionOption>,
+    is_stopped: bool,
+) -> RequestPermissionOutcome {
+    match option {
+        Some(option) if !is_stopped => {
+            let chosen = SelectedPermissionOutcome::new(option.option_id.clone());
+            RequestPermissionOutcome::Selected(chosen)
+        }
+        _ => RequestPermissionOutcome::Cancelled,
+    }
+}
+
 /// The kind of a tool as the protocol writes it.
 pub(crate) fn kind_name(kind: ToolKind) -> &'static str {
     match kind {
@@ -170,5 +188,13 @@ mod tests {
         assert_eq!(chosen(Answer::Allow), Some("Once"));
         assert_eq!(chosen(Answer::Deny), Some("Never"));
         assert!(choose(Answer::Deny, &options[..1]).is_none());
+        let told = |option, is_stopped| {
+            matches!(
+                outcome(option, is_stopped),
+                RequestPermissionOutcome::Selected(_)
+            )
+        };
+        let option = choose(Answer::Allow, &options);
+        assert!(told(option, false) && !told(option, true) && !told(None, false));
     }
 }

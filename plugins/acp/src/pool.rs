@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plugin_api::tokio;
-use plugin_api::tokio::sync::Notify;
+use plugin_api::tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use plugin_api::tokio::time::Instant;
 use plugin_api::tracing;
 use thiserror::Error;
@@ -15,11 +15,18 @@ use tokio_util::task::TaskTracker;
 /// How long the end of all processes is waited for. Their guards end them sooner.
 const END_WAIT: Duration = Duration::from_secs(8);
 
+/// How long one that is to be started waits for the end of one that has made room for it. As above.
+const ROOM_WAIT: Duration = Duration::from_secs(8);
+
 /// There is no process for a session. Clients read it.
 #[derive(Debug, Error)]
 pub(crate) enum PoolError {
     #[error("All {0} processes of this agent are busy (max_children). Try again later.")]
     Busy(usize),
+    #[error(
+        "All {0} processes of this agent are busy or being ended (max_children). Try again in a moment."
+    )]
+    Full(usize),
     #[error("A turn of this session is still being ended. Try again in a moment.")]
     Ending,
     #[error("This agent is being shut down.")]
@@ -32,7 +39,9 @@ pub(crate) struct Pool<S> {
     slots: Mutex<Slots<S>>,
     most: usize,
     idle: Duration,
-    changed: Notify,
+    /// A permit for each process that may be there, also where it has no slot any more and is being ended.
+    room: Arc<Semaphore>,
+    changed: Arc<Notify>,
     closing: CancellationToken,
     /// Those who watch over processes, and the one who ends idle ones.
     pub(crate) tasks: TaskTracker,
@@ -62,15 +71,16 @@ impl<S: Send + 'static> Pool<S> {
             }),
             most,
             idle,
-            changed: Notify::new(),
+            room: Arc::new(Semaphore::new(most)),
+            changed: Arc::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
         // It holds the pool only while it looks, so that one that is simply dropped is not kept by it.
         let (weak, closing) = (Arc::downgrade(&pool), pool.closing.clone());
+        let changed = Arc::clone(&pool.changed);
         pool.tasks.spawn(async move {
-            while let Some(pool) = weak.upgrade() {
-                let next = pool.end_idle();
+            while let Some(next) = weak.upgrade().map(|pool| pool.end_idle()) {
                 let wait = async {
                     match next {
                         Some(at) => tokio::time::sleep_until(at).await,
@@ -79,7 +89,7 @@ impl<S: Send + 'static> Pool<S> {
                 };
                 tokio::select! {
                     () = closing.cancelled() => return,
-                    () = pool.changed.notified() => {}
+                    () = changed.notified() => {}
                     () = wait => {}
                 }
             }
@@ -133,6 +143,25 @@ impl<S: Send + 'static> Pool<S> {
             held: None,
             pool: Arc::clone(self),
         })
+    }
+
+    /// Room for one more process, to be kept until it has ended. There are no more slots than processes, so that somebody
+    /// else's is waited for only while it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Full`]: none ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub(crate) async fn room(&self) -> Result<OwnedSemaphorePermit, PoolError> {
+        let room = Arc::clone(&self.room).acquire_owned();
+        match tokio::time::timeout(ROOM_WAIT, room).await {
+            Ok(Ok(room)) => Ok(room),
+            // Nobody closes it.
+            Ok(Err(_)) | Err(_) => Err(PoolError::Full(self.most)),
+        }
     }
 
     /// Ends what has been idle for long enough; when to look again.
@@ -307,6 +336,31 @@ mod tests {
         assert!(a.upgrade().is_none() && b.upgrade().is_some());
         tokio::time::sleep(Duration::from_secs(400)).await;
         assert!(b.upgrade().is_none());
+        pool.close().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_dropped_keeps_nothing() {
+        let pool = pool(2);
+        let a = keep(&pool, "a");
+        let tasks = pool.tasks.clone();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(pool);
+        assert!(a.upgrade().is_none());
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_being_ended_has_its_room_still() {
+        let pool = pool(1);
+        let room = pool.room().await.unwrap();
+        assert!(matches!(pool.room().await, Err(PoolError::Full(1))));
+        tokio::spawn(async move {
+            tokio::time::sleep(ROOM_WAIT / 2).await;
+            drop(room);
+        });
+        assert!(pool.room().await.is_ok());
         pool.close().await;
     }
 

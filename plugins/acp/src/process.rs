@@ -1,6 +1,7 @@
 //! The process of an agent: starting it, what it complains of, and its end.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::tokio;
@@ -10,11 +11,12 @@ use plugin_api::tokio::sync::watch;
 use plugin_api::{Child, ChildCommand, ChildError, ChildGuard, tracing};
 use tokio_util::task::TaskTracker;
 
+use crate::mask::{Line, Mask};
 use crate::wire::Wire;
 
 /// How much of what it has complained of last is kept.
 const LAST_LINES: usize = 12;
-/// The longest line that is kept whole.
+/// The longest line that is shown whole.
 const LINE_BYTES: usize = 300;
 /// How long the end of a process is waited for that has closed its output. Its guard ends it sooner.
 const END_WAIT: Duration = Duration::from_secs(6);
@@ -26,7 +28,7 @@ pub(crate) struct Ended {
     pub(crate) how: String,
     /// The program could not be started at all.
     pub(crate) not_started: bool,
-    /// The last lines of its standard error.
+    /// The last lines of its standard error, without secrets.
     pub(crate) complaints: String,
 }
 
@@ -48,10 +50,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts one. A task in `tasks` sees to its end, and calls `at_end` then.
+    /// Starts one. A task in `tasks` sees to its end, and calls `at_end` then. What `mask` hides is not shown.
     pub(crate) fn start(
         command: &ChildCommand,
         tasks: &TaskTracker,
+        mask: &Arc<Mask>,
         at_end: impl FnOnce() + Send + 'static,
     ) -> Result<Self, ChildError> {
         let Child {
@@ -62,14 +65,15 @@ impl Process {
             ..
         } = command.spawn()?;
         let (sender, ended) = watch::channel(None);
+        let complaints = Complaints::new(mask);
         tasks.spawn(async move {
-            let end = watch_over(stderr, guard).await;
+            let end = watch_over(stderr, guard, complaints).await;
             tracing::debug!("the program has ended: {}", end.how);
             sender.send_replace(Some(end));
             at_end();
         });
         Ok(Self {
-            wire: Wire::new(stdin, stdout),
+            wire: Wire::new(stdin, stdout, Arc::clone(mask)),
             ended,
         })
     }
@@ -96,8 +100,11 @@ impl Process {
 }
 
 /// Reads what it complains of, logs it, and keeps the last of it, until it is gone.
-async fn watch_over(mut stderr: ChildStderr, mut guard: ChildGuard) -> Ended {
-    let mut complaints = Complaints::default();
+async fn watch_over(
+    mut stderr: ChildStderr,
+    mut guard: ChildGuard,
+    mut complaints: Complaints,
+) -> Ended {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
         complaints.push(&buffer[..count]);
@@ -122,27 +129,33 @@ async fn watch_over(mut stderr: ChildStderr, mut guard: ChildGuard) -> Ended {
 }
 
 /// The last lines of a stream that never ends and may have no lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Complaints {
     lines: VecDeque<String>,
-    line: Vec<u8>,
+    line: Line,
+    mask: Arc<Mask>,
 }
 
 impl Complaints {
+    fn new(mask: &Arc<Mask>) -> Self {
+        Self {
+            lines: VecDeque::new(),
+            line: Line::default(),
+            mask: Arc::clone(mask),
+        }
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         for byte in bytes {
             match byte {
                 b'\n' => self.end_line(),
-                // Of a longer line the beginning is kept.
-                _ if self.line.len() >= LINE_BYTES => {}
                 byte => self.line.push(*byte),
             }
         }
     }
 
     fn end_line(&mut self) {
-        let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
-        self.line.clear();
+        let line = self.mask.line(&self.line.take(), LINE_BYTES);
         if line.is_empty() {
             return;
         }
@@ -164,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_kept() {
-        let mut complaints = Complaints::default();
+        let mut complaints = Complaints::new(&Arc::default());
         for number in 0..100 {
             complaints.push(format!("line {number}\n\n").as_bytes());
         }
@@ -174,6 +187,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), LAST_LINES);
         assert_eq!(lines[LAST_LINES - 2], "line 99");
-        assert_eq!(lines[LAST_LINES - 1].len(), LINE_BYTES);
+        assert_eq!(lines[LAST_LINES - 1].trim_matches('x'), "…");
+        assert_eq!(lines[LAST_LINES - 1].matches('x').count(), LINE_BYTES);
     }
 }

@@ -12,6 +12,7 @@ use agent_client_protocol_schema::v1::{
 };
 use plugin_api::serde::{Deserialize, Serialize, de::DeserializeOwned};
 use plugin_api::serde_json::{self, value::RawValue};
+use plugin_api::tokio::sync::OwnedSemaphorePermit;
 use plugin_api::{ChildError, RunError, tokio, tracing};
 use thiserror::Error;
 
@@ -21,8 +22,8 @@ use crate::process::{Ended, Process};
 use crate::requests::Files;
 use crate::wire::{Incoming, WireError};
 
-/// How much of an agent's own words is shown.
-const WORDS: usize = 1000;
+/// How many messages that a process has printed between two turns are passed over. Who prints more does not stop.
+const LEFT_OVER: usize = 10_000;
 
 /// A session and its process.
 #[derive(Debug)]
@@ -55,8 +56,8 @@ pub(crate) enum StartError {
     NotStarted(String),
     #[error("The folder of the session cannot be made: {0}")]
     Folder(#[source] std::io::Error),
-    #[error("The agent's program ended before there was a session: {0}")]
-    Ended(String),
+    #[error("The agent's program ended before there was a session: {}", .0.text())]
+    Ended(Ended),
     #[error("The agent's program cannot be understood: {0}.")]
     Wire(#[source] WireError),
     #[error(
@@ -89,17 +90,45 @@ impl From<StartError> for RunError {
     }
 }
 
-/// An error as the agent has told it, in one line or two.
+impl StartError {
+    /// What kind of error it is, with nothing that the program has said.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::NotStarted(_) => {
+                "The agent's program could not be started. The log says why.".to_owned()
+            }
+            Self::Ended(end) => format!(
+                "The agent's program ended before there was a session: {}. The log has its last words.",
+                end.how
+            ),
+            Self::TimedOut {
+                method, seconds, ..
+            } => Self::TimedOut {
+                method,
+                seconds: *seconds,
+                printed: String::new(),
+            }
+            .to_string(),
+            Self::Refused { method, error } => format!(
+                "The agent's program has refused `{method}` with error {}. The log has its words.",
+                i32::from(error.code)
+            ),
+            Self::Login(_) => login(&[]),
+            Self::Answer { method, .. } => {
+                format!("The agent's program has answered `{method}` with what is no such answer.")
+            }
+            Self::Spawn(_) | Self::Folder(_) | Self::Wire(_) | Self::Version(_) => self.to_string(),
+        }
+    }
+}
+
+/// An error as the agent has told it.
 pub(crate) fn words(error: &v1::Error) -> String {
     let mut text = error.message.clone();
     match &error.data {
         None | Some(serde_json::Value::Null) => {}
         Some(serde_json::Value::String(data)) => text += &format!(" ({data})"),
         Some(data) => text += &format!(" ({data})"),
-    }
-    if text.len() > WORDS {
-        text.truncate(text.floor_char_boundary(WORDS));
-        text.push('…');
     }
     text
 }
@@ -121,11 +150,12 @@ pub(crate) fn login(methods: &[AuthMethod]) -> String {
 }
 
 impl Session {
-    /// Starts a process for the lease, and a session in it: the saved one where the agent can go on with it, a new one
-    /// otherwise.
+    /// Starts a process for the lease, which keeps `room` until it has ended, and a session in it: the saved one where the
+    /// agent can go on with it, a new one otherwise.
     pub(crate) async fn start(
         agent: &Acp,
         lease: &mut Lease<Self>,
+        room: OwnedSemaphorePermit,
         host_session: &str,
         saved: Saved,
     ) -> Result<Self, StartError> {
@@ -140,12 +170,13 @@ impl Session {
             lease.renew(),
         );
         let at_end = move || {
+            drop(room);
             if let Some(pool) = pool.upgrade() {
                 pool.gone(&key, token);
             }
         };
         let command = agent.command(&folder);
-        let mut process = Process::start(&command, &agent.pool.tasks, at_end)?;
+        let mut process = Process::start(&command, &agent.pool.tasks, &agent.mask, at_end)?;
         let mut begun = Begun {
             agent,
             process: &mut process,
@@ -181,6 +212,43 @@ impl Session {
         }
     }
 
+    /// Reads what the process has printed since its last turn, so that it is not taken for a part of the next. Whether it is
+    /// still there to be spoken with.
+    pub(crate) async fn clear(&mut self) -> bool {
+        let wire = &mut self.process.wire;
+        let mut passed_over = 0_usize;
+        while passed_over < LEFT_OVER {
+            // Without the runtime's own bound, which would end it as if there were no more.
+            let next = tokio::select! {
+                biased;
+                next = tokio::task::coop::unconstrained(wire.next()) => Some(next),
+                () = std::future::ready(()) => None,
+            };
+            match next {
+                None => break,
+                Some(Err(fault)) => {
+                    tracing::debug!("the program went between two turns: {fault}");
+                    return false;
+                }
+                Some(Ok(Incoming::Request { id, .. })) => {
+                    wire.answer(
+                        &id,
+                        Err(v1::Error::invalid_request().data("no turn is in progress")),
+                    );
+                }
+                Some(Ok(_)) => {}
+            }
+            passed_over += 1;
+        }
+        if passed_over > 0 {
+            tracing::info!(
+                messages = passed_over,
+                "what the program has printed between two turns is passed over"
+            );
+        }
+        wire.is_open() && !self.process.is_gone()
+    }
+
     pub(crate) fn saved(&self) -> Saved {
         Saved {
             session: Some(self.id.clone()),
@@ -192,7 +260,7 @@ impl Session {
 fn ended(end: Ended) -> StartError {
     match end.not_started && !end.complaints.is_empty() {
         true => StartError::NotStarted(end.complaints),
-        false => StartError::Ended(end.text()),
+        false => StartError::Ended(end),
     }
 }
 
@@ -263,7 +331,7 @@ impl Begun<'_> {
             Err(StartError::Refused { error, .. }) => {
                 tracing::warn!(
                     "the agent does not go on with its session and gets a new one: {}",
-                    words(&error)
+                    self.agent.shown(&words(&error))
                 );
                 Ok(false)
             }

@@ -2,15 +2,15 @@
 
 use agent_client_protocol_schema::v1::{
     self, AGENT_METHOD_NAMES, CLIENT_METHOD_NAMES, CancelNotification, ErrorCode, PromptRequest,
-    PromptResponse, RequestPermissionOutcome, RequestPermissionRequest, RequestPermissionResponse,
-    SelectedPermissionOutcome, SessionNotification, StopReason,
+    PromptResponse, RequestPermissionRequest, RequestPermissionResponse, SessionNotification,
+    StopReason,
 };
 use plugin_api::serde_json::{self, Value, json, value::RawValue};
 use plugin_api::tokio::time::Instant;
 use plugin_api::{HistoryTurn, Outcome, RunContext, RunError, RunRequest, tokio, tracing};
 
 use crate::Acp;
-use crate::permissions::choose;
+use crate::permissions::{self, choose};
 use crate::pool::Lease;
 use crate::prompt;
 use crate::requests::{self, Files};
@@ -32,14 +32,12 @@ pub(crate) struct Turn<'a> {
 
 /// How a turn of the agent's ended.
 enum Ended {
-    Answered(Result<Box<RawValue>, v1::Error>),
+    /// Why, or what the client is told that it was no answer.
+    Answered(Result<StopReason, String>),
     /// It was to end and did not.
     GivenUp,
     /// The process is gone. Whether it has said anything in this turn.
-    Lost {
-        fault: WireError,
-        has_spoken: bool,
-    },
+    Lost { fault: WireError, has_spoken: bool },
 }
 
 impl<'a> Turn<'a> {
@@ -66,11 +64,12 @@ impl<'a> Turn<'a> {
         };
         let mut lease = self.agent.pool.take(&key).map_err(RunError::agent)?;
         loop {
-            if lease
-                .held
-                .as_ref()
-                .is_none_or(|session| session.process.is_gone())
-            {
+            let is_there = match &mut lease.held {
+                Some(session) if session.is_fresh => true,
+                Some(session) => session.clear().await,
+                None => false,
+            };
+            if !is_there {
                 let started = tokio::select! {
                     biased;
                     () = self.ctx.stopped() => return Ok(Outcome::stopped("")),
@@ -84,8 +83,12 @@ impl<'a> Turn<'a> {
             let was_fresh = std::mem::take(&mut session.is_fresh);
             match self.converse(session, &turns).await? {
                 Ended::Answered(answer) => {
-                    // The user's turn, and this one.
-                    session.known_turn = turns.last().map_or(0, |turn| turn.turn) + 2;
+                    // What it has refused it leaves out of the conversation, and what comes of an error nobody knows. It is
+                    // told again then.
+                    if matches!(&answer, Ok(reason) if *reason != StopReason::Refusal) {
+                        // The user's turn, and this one.
+                        session.known_turn = turns.last().map_or(0, |turn| turn.turn) + 2;
+                    }
                     let saved = session.saved();
                     let outcome = self.outcome(answer).await;
                     if is_own {
@@ -146,7 +149,10 @@ impl<'a> Turn<'a> {
         // What another version has written is as good as nothing.
         let saved: Saved = serde_json::from_value(saved).unwrap_or_default();
         let id = self.request.session_id.as_str();
-        let started = Session::start(self.agent, lease, id, saved).await;
+        // What was there ends first, for its room.
+        lease.held = None;
+        let room = self.agent.pool.room().await.map_err(RunError::agent)?;
+        let started = Session::start(self.agent, lease, room, id, saved).await;
         self.agent.tell_health(&started);
         let session = started?;
         if is_own {
@@ -214,7 +220,7 @@ impl<'a> Turn<'a> {
             has_spoken = true;
             match message {
                 Incoming::Response { id, result } if id == asked => {
-                    return Ok(Ended::Answered(result));
+                    return Ok(Ended::Answered(answered(result)));
                 }
                 Incoming::Response { .. } => {}
                 Incoming::Notification { method, params } => {
@@ -255,44 +261,24 @@ impl<'a> Turn<'a> {
             Ok(asked) => asked,
             Err(error) => return Ok(Err(error)),
         };
-        let outcome = if is_stopping {
-            RequestPermissionOutcome::Cancelled
-        } else {
-            let (_, _, kind) = self.show.asked_for(&asked.tool_call);
-            let answer = self.agent.config.permissions.answer(kind);
-            let option = choose(answer, &asked.options);
+        let (_, _, kind) = self.show.asked_for(&asked.tool_call);
+        let answer = self.agent.config.permissions.answer(kind);
+        let option = choose(answer, &asked.options);
+        if !is_stopping {
             let name = option.map(|option| option.name.as_str());
             self.show.permission(&asked.tool_call, answer, name).await?;
-            match option {
-                Some(option) => {
-                    let chosen = SelectedPermissionOutcome::new(option.option_id.clone());
-                    RequestPermissionOutcome::Selected(chosen)
-                }
-                // There is no such option, and no other is the operator's answer.
-                None => RequestPermissionOutcome::Cancelled,
-            }
-        };
+        }
+        // Asked again: that it was shown may have taken as long as the client needed to stop the run.
+        let outcome = permissions::outcome(option, self.ctx.is_stopped());
         Ok(requests::answer(&RequestPermissionResponse::new(outcome)))
     }
 
     /// What the host is told of a turn that the agent has ended.
-    async fn outcome(
-        &mut self,
-        answer: Result<Box<RawValue>, v1::Error>,
-    ) -> Result<Outcome, RunError> {
+    async fn outcome(&mut self, reason: Result<StopReason, String>) -> Result<Outcome, RunError> {
         let is_stopped = self.ctx.is_stopped();
         let why = match is_stopped {
             true => "Stopped.",
             false => "The agent has ended its turn before the tool has ended.",
-        };
-        let reason = match answer {
-            Ok(result) => serde_json::from_str::<PromptResponse>(result.get())
-                .map(|answer| answer.stop_reason)
-                .map_err(|error| {
-                    format!("The agent's program has ended its turn with what is no such answer: {error}")
-                }),
-            Err(error) if error.code == ErrorCode::AuthRequired => Err(login(&[])),
-            Err(error) => Err(format!("The agent's program reports an error: {}", words(&error))),
         };
         if let (Ok(StopReason::Refusal), false) = (&reason, is_stopped) {
             let apart = if self.show.said().is_empty() {
@@ -338,5 +324,23 @@ impl<'a> Turn<'a> {
     fn counted(&self, outcome: Outcome) -> Outcome {
         let (used, size) = self.show.tokens;
         outcome.context_tokens(used).max_context_tokens(size)
+    }
+}
+
+/// Why the agent has ended its turn, or what clients are told instead.
+fn answered(answer: Result<Box<RawValue>, v1::Error>) -> Result<StopReason, String> {
+    match answer {
+        Ok(result) => serde_json::from_str::<PromptResponse>(result.get())
+            .map(|answer| answer.stop_reason)
+            .map_err(|error| {
+                format!(
+                    "The agent's program has ended its turn with what is no such answer: {error}"
+                )
+            }),
+        Err(error) if error.code == ErrorCode::AuthRequired => Err(login(&[])),
+        Err(error) => Err(format!(
+            "The agent's program reports an error: {}",
+            words(&error)
+        )),
     }
 }

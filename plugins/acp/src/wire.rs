@@ -5,6 +5,7 @@
 //! what was said before goes out.
 
 use std::io;
+use std::sync::Arc;
 
 use agent_client_protocol_schema::v1;
 use bytes::{Buf, BytesMut};
@@ -15,6 +16,8 @@ use plugin_api::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use plugin_api::tokio::process::{ChildStdin, ChildStdout};
 use plugin_api::tracing;
 use thiserror::Error;
+
+use crate::mask::Mask;
 
 /// The longest line: a file of 10 MiB of which each letter is escaped fits.
 const MAX_LINE: usize = 64 * 1024 * 1024;
@@ -88,10 +91,12 @@ pub(crate) struct Wire<I = ChildStdin, O = ChildStdout> {
     next_id: i64,
     garbage: u32,
     last_garbage: String,
+    mask: Arc<Mask>,
 }
 
 impl<I: AsyncWrite + Unpin, O: AsyncRead + Unpin> Wire<I, O> {
-    pub(crate) fn new(stdin: I, stdout: O) -> Self {
+    /// Of what is printed that is no message, nothing is shown that `mask` hides.
+    pub(crate) fn new(stdin: I, stdout: O, mask: Arc<Mask>) -> Self {
         Self {
             stdin: Some(stdin),
             stdout,
@@ -101,6 +106,7 @@ impl<I: AsyncWrite + Unpin, O: AsyncRead + Unpin> Wire<I, O> {
             next_id: 0,
             garbage: 0,
             last_garbage: String::new(),
+            mask,
         }
     }
 
@@ -127,8 +133,11 @@ impl<I: AsyncWrite + Unpin, O: AsyncRead + Unpin> Wire<I, O> {
         });
     }
 
-    /// It goes out while the next message is waited for.
+    /// It goes out while the next message is waited for; after [`hang_up`](Self::hang_up) there is nobody to send it to.
     fn send(&mut self, message: &serde_json::Value) {
+        if self.stdin.is_none() {
+            return;
+        }
         self.waiting
             .extend_from_slice(message.to_string().as_bytes());
         self.waiting.extend_from_slice(b"\n");
@@ -138,6 +147,11 @@ impl<I: AsyncWrite + Unpin, O: AsyncRead + Unpin> Wire<I, O> {
     pub(crate) fn hang_up(&mut self) {
         self.stdin = None;
         self.waiting.clear();
+    }
+
+    /// Whether it can be told anything.
+    pub(crate) fn is_open(&self) -> bool {
+        self.stdin.is_some()
     }
 
     /// What it has printed that was no message: nothing, or how often and what at last.
@@ -216,8 +230,7 @@ impl<I: AsyncWrite + Unpin, O: AsyncRead + Unpin> Wire<I, O> {
         let parsed = serde_json::from_slice::<Line>(line).ok().and_then(incoming);
         if parsed.is_none() {
             self.garbage = self.garbage.saturating_add(1);
-            let shown = &line[..line.len().min(GARBAGE_SHOWN)];
-            self.last_garbage = String::from_utf8_lossy(shown).trim().to_owned();
+            self.last_garbage = self.mask.line(line, GARBAGE_SHOWN);
             if self.garbage <= GARBAGE_LOGGED {
                 tracing::warn!(
                     line = self.last_garbage,
@@ -282,7 +295,7 @@ mod tests {
     fn wire() -> (Wire<DuplexStream, DuplexStream>, DuplexStream, DuplexStream) {
         let (stdin, reads) = duplex(64);
         let (prints, stdout) = duplex(64);
-        (Wire::new(stdin, stdout), reads, prints)
+        (Wire::new(stdin, stdout, Arc::default()), reads, prints)
     }
 
     #[tokio::test]
@@ -367,5 +380,22 @@ mod tests {
             Ok(Incoming::Notification { .. })
         ));
         assert!(matches!(wire.next().await, Err(WireError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn one_that_takes_nothing_more_is_still_heard() {
+        let (mut wire, reads, mut prints) = wire();
+        drop(reads);
+        prints.write_all(b"{\"method\":\"first\"}\n").await.unwrap();
+        wire.notify("anything", &json!({}));
+        while wire.is_open() {
+            wire.exchange().await.unwrap();
+        }
+        assert!(wire.next().await.is_ok());
+        // As much as is kept for one that reads slowly.
+        wire.notify("much", &json!("x".repeat(MAX_WAITING)));
+        prints.write_all(b"{\"method\":\"last\"}\n").await.unwrap();
+        let last = timeout(Duration::from_secs(10), wire.next()).await;
+        assert!(last.unwrap().is_ok());
     }
 }

@@ -33,6 +33,7 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
         args: args.to_vec(),
         incoming: receiver,
         asked: 0,
+        afterwards: Vec::new(),
         sessions: HashMap::new(),
     }
     .serve()
@@ -42,6 +43,8 @@ struct Agent {
     args: Vec<String>,
     incoming: Receiver<Value>,
     asked: u64,
+    /// What it says when its turn is over.
+    afterwards: Vec<String>,
     /// How many prompts each session has had.
     sessions: HashMap<String, usize>,
 }
@@ -69,6 +72,9 @@ fn say(session: &str, text: &str) {
 fn fault(code: i64, message: &str) -> Value {
     json!({"code": code, "message": message})
 }
+
+/// The file that it makes when it has said what it says after a turn.
+const AFTERWARDS: &str = ".afterwards";
 
 /// Where a session is kept, with `load` or `resume`.
 fn kept(session: &str) -> String {
@@ -100,6 +106,20 @@ impl Agent {
                 Some(Ok(result)) => send(&json!({"jsonrpc": "2.0", "id": id, "result": result})),
                 Some(Err(error)) => send(&json!({"jsonrpc": "2.0", "id": id, "error": error})),
             }
+            let session = message["params"]["sessionId"].as_str().unwrap_or_default();
+            let afterwards = std::mem::take(&mut self.afterwards);
+            for text in &afterwards {
+                say(session, text);
+            }
+            // So that somebody can wait for it.
+            if !afterwards.is_empty()
+                && let Err(error) = std::fs::write(AFTERWARDS, "")
+            {
+                eprintln!("{AFTERWARDS}: {error}");
+            }
+        }
+        while self.has("lingers") {
+            std::thread::sleep(Duration::from_secs(1));
         }
         ExitCode::SUCCESS
     }
@@ -205,6 +225,7 @@ impl Agent {
         match name {
             "update" => update(session, value),
             "say" => say(session, text),
+            "afterwards" => self.afterwards.push(text.to_owned()),
             // A request of the host: what it answers is said.
             "ask" => {
                 let answer = self.ask(session, &value["method"], &value["params"]);

@@ -80,13 +80,49 @@ async fn a_program_that_is_not_there_is_told_to_clients_and_operators() {
     );
     let health = health(&stage).await;
     assert_eq!(health["state"], "failing", "{health}");
-    assert!(
-        health["text"]
-            .as_str()
-            .unwrap()
-            .contains("no-such-agent-anywhere"),
+    assert_eq!(
+        health["text"], "The agent's program could not be started. The log says why.",
         "{health}"
     );
+    stage.end([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_program_says_is_not_told_to_all_who_see_the_agent() {
+    let stage = Stage::with(&["dies"], "").await;
+    let mut client = stage.host.client().await;
+    assert!(error(&client.run("hello").await).contains("there is no model today"));
+    assert_eq!(
+        health(&stage).await["text"],
+        "The agent's program ended before there was a session: it ended with exit code 3. The log has its last words."
+    );
+    stage.end([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_a_part_of_a_key() {
+    let key = "-----BEGIN KEY-----\nline-of-the-key\n-----END KEY-----";
+    let env =
+        format!("env = {{ A_PART = \"sk-123\", ACP_KEY = {key:?}, ANOTHER = \"sk-123456\" }}");
+    let stage = Stage::with(&[], &env).await;
+    let mut client = stage.host.client().await;
+    // Where a line is cut, and where an error is.
+    let long = format!("{}sk-123456 and on", "x".repeat(295));
+    let steps = [
+        json!({ "complain": long }),
+        json!({ "complain": key }),
+        json!({ "exit": 1 }),
+    ];
+    let frames = client.run(&script(&steps)).await;
+    let text = error(&frames);
+    assert!(
+        text.ends_with("xx*** a…\n***\n***\n***") && !text.contains("sk-"),
+        "{text}"
+    );
+    let words = format!("{}sk-123456", "x".repeat(6 * 1024 - 60));
+    let fail = json!({"fail": {"code": -32603, "message": words}});
+    let frames = client.run(&script(&[fail])).await;
+    assert!(!error(&frames).contains("sk-"));
     stage.end([client]).await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roundhouse_tests::TestHost;
+use roundhouse_tests::{TestHost, until};
 use serde_json::json;
 
 use super::stage::{
@@ -42,18 +42,65 @@ async fn an_idle_process_is_ended_and_another_one_is_told_the_conversation() {
     stage.end([client]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_died_between_turns_is_replaced() {
-    let stage = Stage::start().await;
-    let mut client = stage.host.client().await;
-    let process = pid(&mut client).await;
+async fn kill(process: u32) {
     let killed = std::process::Command::new("kill")
         .args(["-KILL", &process.to_string()])
         .status();
     assert!(killed.unwrap().success());
     gone(process).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_died_between_turns_is_replaced() {
+    let stage = Stage::start().await;
+    let mut client = stage.host.client().await;
+    let process = pid(&mut client).await;
+    kill(process).await;
     assert_ne!(pid(&mut client).await, process);
     stage.end([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_has_failed_its_first_turn_is_told_the_conversation_in_the_next() {
+    for failed in [
+        json!({"fail": {"code": -32603, "message": "try later"}}),
+        json!({"end": "refusal"}),
+    ] {
+        let stage = Stage::start().await;
+        let mut client = stage.host.client().await;
+        client.run("My name is Ada.").await;
+        kill(pid(&mut client).await).await;
+        client.run(&script(&[failed])).await;
+        let prompt = told(&mut client, json!({"prompt": true})).await;
+        assert!(prompt.contains("User: My name is Ada."), "{prompt}");
+        // And then it knows.
+        let prompt = told(&mut client, json!({"prompt": true})).await;
+        assert!(!prompt.contains("Ada"), "{prompt}");
+        stage.end([client]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_says_between_turns_is_no_part_of_the_next() {
+    let stage = Stage::start().await;
+    let mut client = stage.host.client().await;
+    client
+        .run(&script(&[say("now"), json!({"afterwards": "late"})]))
+        .await;
+    let said = stage.work().join(".afterwards");
+    until("what comes after the turn", || said.exists()).await;
+    assert_eq!(told(&mut client, json!({"prompts": true})).await, "2");
+    stage.end([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_being_ended_has_its_place_still() {
+    let stage = Stage::with(&["lingers"], "max_children = 1").await;
+    let (mut one, mut other) = (stage.host.client().await, stage.host.client().await);
+    let first = pid(&mut one).await;
+    let second = pid(&mut other).await;
+    assert!(!is_there(first) && is_there(second));
+    stage.end([one, other]).await;
 }
 
 /// An agent that can goes on with its own session, which another process of it began.
