@@ -11,10 +11,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Endpoint;
+use super::gate::Granted;
 use crate::plugin::{
     self, ComponentInfo, GenerationState, GenerationStatus, PluginState, PluginStatus, WorkerStatus,
 };
 use crate::server::Host;
+use crate::server::auth::Grant;
 use crate::server::openapi::Operation;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -76,7 +78,7 @@ struct Agent {
     subagents: Vec<String>,
 }
 
-async fn agents(State(host): State<Arc<Host>>) -> Json<AgentList> {
+async fn agents(State(host): State<Arc<Host>>, Granted(grant): Granted) -> Json<AgentList> {
     let catalog = Arc::clone(&host.in_force().catalog);
     let agents = catalog.agents().map(|agent| Agent {
         name: agent.name().to_owned(),
@@ -85,7 +87,7 @@ async fn agents(State(host): State<Arc<Host>>) -> Json<AgentList> {
         component: agent.component().to_owned(),
         available: agent.unavailable().is_none(),
         reason: agent.unavailable().map(str::to_owned),
-        health: agent.health().map(Health::from),
+        health: agent.health().map(|health| Health::told(&health, &grant)),
         tools: agent.tools().into_iter().map(|tool| tool.name).collect(),
         subagents: agent.subagents().to_vec(),
     });
@@ -100,14 +102,21 @@ async fn agents(State(host): State<Arc<Host>>) -> Json<AgentList> {
 struct Health {
     /// `ok`; `degraded`, which works in part; `failing`, which does not work.
     state: &'static str,
-    /// What is wrong, why, and what comes next, for people; empty when all is well.
+    /// What is wrong, why, and what comes next, for the operator; empty when all is well, and for others.
     text: String,
 }
 
-impl From<plugin_api::Health> for Health {
-    fn from(health: plugin_api::Health) -> Self {
-        let (state, text) = (health.as_str(), health.text().to_owned());
-        Self { state, text }
+impl Health {
+    /// The words are for the operator: one instance serves all owners, and may repeat what it has heard of one of them.
+    fn told(health: &plugin_api::Health, grant: &Grant) -> Self {
+        let text = match grant.admin() {
+            Ok(()) => health.text().to_owned(),
+            Err(_) => String::new(),
+        };
+        Self {
+            state: health.as_str(),
+            text,
+        }
     }
 }
 
@@ -146,7 +155,7 @@ struct Toolset {
     health: Option<Health>,
 }
 
-async fn tools(State(host): State<Arc<Host>>) -> Json<ToolList> {
+async fn tools(State(host): State<Arc<Host>>, Granted(grant): Granted) -> Json<ToolList> {
     let catalog = Arc::clone(&host.in_force().catalog);
     let tools = catalog.tools().into_iter().map(|tool| Tool {
         name: tool.name,
@@ -160,7 +169,7 @@ async fn tools(State(host): State<Arc<Host>>) -> Json<ToolList> {
         component: toolset.component,
         available: toolset.unavailable.is_none(),
         reason: toolset.unavailable,
-        health: toolset.health.map(Health::from),
+        health: toolset.health.map(|health| Health::told(&health, &grant)),
     });
     Json(ToolList {
         tools: tools.collect(),
