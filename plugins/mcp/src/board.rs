@@ -60,7 +60,10 @@ impl Board {
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "the host does not want to know the tools")
                 }
-                Err(_) => tracing::warn!("the host does not hear that the tools have changed"),
+                Err(_) => {
+                    tracing::warn!("the host does not hear that the tools have changed");
+                    self.tools.notify_one();
+                }
             }
         }
     }

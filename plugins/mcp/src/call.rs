@@ -1,14 +1,17 @@
 //! Calling a tool of a server.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::FutureExt;
 use plugin_api::serde_json::Value;
+use plugin_api::tokio::task::coop::unconstrained;
 use plugin_api::{ToolContext, ToolError, ToolOutput, tokio};
 use rmcp::ServiceError;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, CancelledNotification,
     CancelledNotificationParam, ClientRequest, ProgressNotificationParam, RequestId, ServerResult,
 };
-use rmcp::service::{Peer, PeerRequestOptions, RoleClient};
+use rmcp::service::PeerRequestOptions;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 
 use crate::connection::{Connection, service};
@@ -50,11 +53,13 @@ impl Connection {
             ClientRequest::CallToolRequest(request),
             PeerRequestOptions::no_options(),
         );
-        let mut handle = asked.await.map_err(|error| self.failed(&error))?;
-        let mut under_way = UnderWay {
-            peer: &self.peer,
-            id: Some(handle.id.clone()),
+        let asked = tokio::select! {
+            biased;
+            () = ctx.cancelled() => return Err(CallError::Tool(ToolError::Cancelled)),
+            asked = asked => asked,
         };
+        let mut handle = asked.map_err(|error| self.failed(&error))?;
+        let mut under_way = UnderWay::new(self, handle.id.clone());
         let answer = loop {
             tokio::select! {
                 biased;
@@ -130,18 +135,36 @@ fn told(progress: &ProgressNotificationParam) -> String {
 
 /// A call that the server is told of when nobody waits for it any more.
 struct UnderWay<'a> {
-    peer: &'a Peer<RoleClient>,
+    connection: &'a Connection,
+    /// None once it was answered.
     id: Option<RequestId>,
+    /// What had come from the server when it began.
+    heard: u64,
+}
+
+impl<'a> UnderWay<'a> {
+    fn new(connection: &'a Connection, id: RequestId) -> Self {
+        connection.calls.fetch_add(1, Ordering::Relaxed);
+        Self {
+            connection,
+            id: Some(id),
+            heard: connection.signals.heard(),
+        }
+    }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
+        self.connection.calls.fetch_sub(1, Ordering::Relaxed);
         let Some(id) = self.id.take() else { return };
+        self.connection.signals.gave_up(self.heard);
         let reason = "nobody waits for the result any more".to_owned();
         let params = CancelledNotificationParam::new(Some(id), Some(reason));
         let cancelled = CancelledNotification::new(params);
-        // On its way once this was polled; that it got there nobody waits for.
-        let _ = self.peer.send_notification(cancelled.into()).now_or_never();
+        // On its way once this was polled, which the runtime's own bound must not keep from it; that it got there nobody
+        // waits for.
+        let sending = self.connection.peer.send_notification(cancelled.into());
+        let _ = unconstrained(sending).now_or_never();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the operator can set.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::Deserialize;
 use plugin_api::{CreateError, Secret};
+use reqwest::Url;
 
 /// The longest name of a server, in bytes: it begins the names of the server's tools.
 const NAME_BYTES: usize = 64;
@@ -245,14 +247,25 @@ impl Server {
     }
 
     /// What nobody may read: what is sent to the server as a secret, and what stands in its address.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
-        let query = self.url.as_deref().and_then(|url| url.split_once('?'));
-        self.env
-            .values()
-            .chain(self.headers.values())
-            .chain(&self.bearer_token)
-            .map(Secret::expose)
-            .chain(query.map(|(_, query)| query))
+    pub(crate) fn secrets(&self) -> Vec<Cow<'_, str>> {
+        let sent = self.env.values().chain(self.headers.values());
+        let sent = sent.chain(&self.bearer_token).map(Secret::expose);
+        let mut secrets: Vec<_> = sent.map(Cow::Borrowed).collect();
+        // What follows the scheme of an `Authorization`.
+        let headers = self.headers.values().map(Secret::expose);
+        let tokens = headers.filter_map(|value| Some(value.trim().split_once(' ')?.1));
+        secrets.extend(tokens.map(Cow::Borrowed));
+        if let Some((_, query)) = self.url.as_deref().and_then(|url| url.split_once('?')) {
+            secrets.push(query.into());
+            let values = query.split('&').filter_map(|pair| pair.split_once('='));
+            secrets.extend(values.map(|(_, value)| Cow::Borrowed(value)));
+        }
+        // As they are meant, too.
+        if let Some(url) = self.url.as_deref().and_then(|url| Url::parse(url).ok()) {
+            let values = url.query_pairs().map(|(_, value)| value.into_owned());
+            secrets.extend(values.map(Cow::Owned));
+        }
+        secrets
     }
 }
 
@@ -358,8 +371,15 @@ mod tests {
         let http = config(json!({
             "url": "http://h/mcp?key=sk-1", "bearer_token": "sk-2", "headers": {"x": "sk-3"}
         }));
-        let secrets: Vec<_> = http.servers["s"].secrets().collect();
-        assert_eq!(secrets, ["sk-3", "sk-2", "key=sk-1"]);
+        let secrets = http.servers["s"].secrets();
+        assert_eq!(secrets, ["sk-3", "sk-2", "key=sk-1", "sk-1", "sk-1"]);
+        let http = config(json!({
+            "url": "http://h/mcp?a=s%2Fk&b=2", "headers": {"Authorization": " Basic c2s= "}
+        }));
+        let secrets = http.servers["s"].secrets();
+        for secret in ["s/k", "s%2Fk", "c2s="] {
+            assert!(secrets.iter().any(|known| known == secret), "{secrets:?}");
+        }
         let printed = format!("{http:?}");
         assert!(
             !printed.contains("sk-2") && !printed.contains("sk-3"),

@@ -1,14 +1,15 @@
 //! One connection to a server: from the handshake to the end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plugin_api::serde_json::Value;
 use plugin_api::tokio::time::{Instant, timeout, timeout_at};
 use plugin_api::{InstanceContext, tokio};
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, ClientRequest, DiscoverRequest, DiscoverRequestParams,
-    Implementation, PingRequest, ProtocolVersion, SubscriptionFilter, Tool,
+    ClientCapabilities, ClientConfig, ClientRequest, Implementation, ListToolsRequest, PingRequest,
+    ProtocolVersion, SubscriptionFilter, Tool,
 };
 use rmcp::service::{
     ClientInitializeError, ClientLifecycleMode, Peer, RoleClient, RunningService, Subscription,
@@ -96,6 +97,8 @@ pub(crate) struct Connection {
     tells_of_changes: bool,
     /// How long it may take to answer whether it is there.
     answers_within: Duration,
+    /// Calls that wait for their answers.
+    pub(crate) calls: AtomicUsize,
 }
 
 /// A connection as whoever opened it has it, who has to end it.
@@ -197,6 +200,7 @@ impl Caller<'_> {
                     },
                     peer,
                     signals: Arc::clone(signals),
+                    calls: AtomicUsize::new(0),
                 };
                 Ok((running, connection, tools))
             }
@@ -285,14 +289,18 @@ async fn explained(mut refusal: Refusal, process: Option<Process>, signals: &Sig
 }
 
 impl Connection {
-    /// Whether the server is still there: it answers, be it with an error.
+    /// Whether the server is still there: it answers, be it with an error. One that does not may be busy with calls, one
+    /// after the other; while there are any, which end in their own time, that is no reason to give it up, unless one has
+    /// ended so without a word.
     pub(crate) async fn ping(&self) -> Result<(), String> {
         let request = match self.modern {
-            true => ClientRequest::DiscoverRequest(DiscoverRequest::new(DiscoverRequestParams {})),
+            // There is no ping any more. Nothing else that every server takes is asked beside the calls, over HTTP.
+            true => ClientRequest::ListToolsRequest(ListToolsRequest::default()),
             false => ClientRequest::PingRequest(PingRequest::default()),
         };
         match timeout(self.answers_within, self.peer.send_request(request)).await {
             Ok(Ok(_) | Err(ServiceError::McpError(_))) => Ok(()),
+            Err(_) if self.calls.load(Ordering::Relaxed) > 0 && !self.signals.is_deaf() => Ok(()),
             Ok(Err(error)) => {
                 let secrets = self.signals.voice.secrets();
                 Err(service(&error, |text| secrets.without(text)))

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugin_api::CreateError;
+use futures_util::StreamExt;
 use plugin_api::tokio::time::timeout;
+use plugin_api::{CreateError, tokio};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Url, redirect};
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage};
@@ -164,6 +165,18 @@ impl Requests {
     fn url(&self) -> Arc<str> {
         self.endpoint.url.as_str().into()
     }
+
+    /// What is asked, until the connection is closed: nobody waits for the answer then, and a server may never give it.
+    async fn while_open<T>(
+        &self,
+        asking: impl Future<Output = Result<T, StreamableHttpError<reqwest::Error>>>,
+    ) -> Result<T, StreamableHttpError<reqwest::Error>> {
+        tokio::select! {
+            biased;
+            answer = asking => answer,
+            () = self.signals.closed.cancelled() => Err(StreamableHttpError::UnexpectedEndOfStream),
+        }
+    }
 }
 
 impl StreamableHttpClient for Requests {
@@ -199,13 +212,22 @@ impl StreamableHttpClient for Requests {
             .then(|| request.id.clone()),
             _ => None,
         };
-        let posted = self
-            .endpoint
-            .http
-            .post_message_with_response_limits(self.url(), message, session, auth, headers, limits)
-            .await
-            .map_err(|error| self.endpoint.fault(error));
-        match (posted, first) {
+        let posted = self.endpoint.http.post_message_with_response_limits(
+            self.url(),
+            message,
+            session,
+            auth,
+            headers,
+            limits,
+        );
+        let posted = self.while_open(posted).await.map(|posted| match posted {
+            StreamableHttpPostResponse::Sse(stream, session) => {
+                let stream = stream.take_until(self.signals.closed.clone().cancelled_owned());
+                StreamableHttpPostResponse::Sse(stream.boxed(), session)
+            }
+            posted => posted,
+        });
+        match (posted.map_err(|error| self.endpoint.fault(error)), first) {
             // The SDK would log this as an error each time. As an answer, it comes to whoever connects.
             (Err(error), Some(id)) => {
                 let text = error.to_string();
@@ -267,8 +289,11 @@ impl StreamableHttpClient for Requests {
             headers,
             max_event_bytes,
         );
-        match got.await {
-            Ok(stream) => Ok(stream),
+        match self.while_open(got).await {
+            Ok(stream) => {
+                let closed = self.signals.closed.clone().cancelled_owned();
+                Ok(stream.take_until(closed).boxed())
+            }
             Err(StreamableHttpError::ServerDoesNotSupportSse) => {
                 Err(Refused::ServerDoesNotSupportSse)
             }

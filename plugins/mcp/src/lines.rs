@@ -6,8 +6,8 @@ const STRAY_LINES: u32 = 1000;
 /// Of so many of them the beginning is shown.
 const STRAY_SHOWN: u32 = 3;
 
-/// How much of such a line is shown, in bytes.
-const STRAY_BYTES: usize = 200;
+/// How much of such a line is kept until it ends, in bytes. More than is shown of it, which is cut once secrets are hidden.
+const STRAY_BYTES: usize = 4096;
 
 /// What was seen so far.
 pub(crate) struct Lines {
@@ -112,6 +112,13 @@ mod tests {
         assert_eq!(lines.strays, 903);
         see(&mut lines, b"{}\n").0.unwrap();
         assert_eq!(lines.strays, 0);
+    }
+
+    #[test]
+    fn what_is_shown_is_cut_once_secrets_are_hidden() {
+        let line = format!("{} secret-0123456789\n", "x".repeat(900));
+        let (_, shown) = see(&mut Lines::new(5000), line.as_bytes());
+        assert_eq!(shown, [line.trim_end()]);
     }
 
     #[test]

@@ -14,9 +14,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use plugin_api::tokio::sync::mpsc;
 use plugin_api::{tokio, tracing};
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ClientResult, ErrorCode, ErrorData, GetExtensions,
-    GetMeta, Implementation, JsonRpcMessage, ProgressNotificationParam, ProgressToken, RequestId,
+    CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientRequest,
+    ClientResult, ErrorCode, ErrorData, GetExtensions, GetMeta, Implementation, JsonRpcMessage,
+    NotificationMetaObject, ProgressNotificationParam, ProgressToken, RequestId,
     ServerCapabilities, ServerJsonRpcMessage, ServerNotification, ServerRequest, ServerResult,
+    SubscriptionFilter,
 };
 use rmcp::service::RoleClient;
 use rmcp::transport::Transport;
@@ -28,9 +30,6 @@ use crate::words::cut;
 /// Answers to a server's own requests that may be on their way. A server that asks more before it reads what it is answered
 /// gets no answer: waiting for it here would have both wait for each other.
 const ANSWERS: usize = 256;
-
-/// Notifications that the SDK needs, of which a subscription has two.
-const PASSED_ON: u32 = 16;
 
 /// Progress of one call that waits to be shown; what comes beyond is left out.
 const PROGRESS: usize = 64;
@@ -55,7 +54,10 @@ pub(crate) struct Link<T> {
     signals: Arc<Signals>,
     progress: HashMap<ProgressToken, ProgressTo>,
     answers: FuturesUnordered<BoxFuture<'static, ()>>,
-    passed_on: u32,
+    /// The subscription that is still to be acknowledged, and the one that may still be ended. What the SDK gets it logs
+    /// whole, so that it gets one notification of each kind, for what was asked, with nothing else in it.
+    acknowledges: Option<RequestId>,
+    cancels: Option<RequestId>,
 }
 
 impl<T: Transport<RoleClient>> Link<T> {
@@ -65,7 +67,8 @@ impl<T: Transport<RoleClient>> Link<T> {
             signals,
             progress: HashMap::new(),
             answers: FuturesUnordered::new(),
-            passed_on: 0,
+            acknowledges: None,
+            cancels: None,
         }
     }
 
@@ -80,12 +83,13 @@ impl<T: Transport<RoleClient>> Link<T> {
                 ClientJsonRpcMessage::response(ClientResult::empty(()), id)
             }
             other => {
-                let method = cut(method(other), NAME_CHARS);
+                let method = method(other);
                 tracing::debug!(
                     server = self.signals.voice.server(),
-                    method,
+                    method = self.short(method),
                     "refusing what an MCP server asks for"
                 );
+                let method = cut(method, NAME_CHARS);
                 let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None);
                 ClientJsonRpcMessage::error(error, Some(id))
             }
@@ -93,6 +97,11 @@ impl<T: Transport<RoleClient>> Link<T> {
         let sending = self.inner.send(answer);
         // If it cannot be sent, the connection is at its end, and that is seen elsewhere.
         self.answers.push(sending.map(drop).boxed());
+    }
+
+    /// A name of the server's, as it may be logged.
+    fn short(&self, name: &str) -> String {
+        cut(&self.signals.voice.secrets().line(name), NAME_CHARS)
     }
 
     /// Takes in a notification; what the SDK needs of them comes back.
@@ -117,7 +126,7 @@ impl<T: Transport<RoleClient>> Link<T> {
                     other => other.to_string(),
                 };
                 let text = match params.logger {
-                    Some(logger) => format!("{}: {text}", cut(&logger, NAME_CHARS)),
+                    Some(logger) => format!("{}: {text}", self.short(&logger)),
                     None => text,
                 };
                 self.signals
@@ -125,12 +134,26 @@ impl<T: Transport<RoleClient>> Link<T> {
                     .line(Weight::from(params.level), "log", &text);
                 None
             }
-            needed @ (ServerNotification::SubscriptionsAcknowledgedNotification(_)
-            | ServerNotification::CancelledNotification(_))
-                if self.passed_on < PASSED_ON =>
-            {
-                self.passed_on += 1;
+            mut needed @ ServerNotification::SubscriptionsAcknowledgedNotification(_) => {
+                let id = needed.get_meta().subscription_id();
+                let own = self
+                    .acknowledges
+                    .take_if(|own| Some(&*own) == id.as_ref())?;
+                if let ServerNotification::SubscriptionsAcknowledgedNotification(told) = &mut needed
+                {
+                    let mut filter = SubscriptionFilter::default();
+                    filter.tools_list_changed = told.params.notifications.tools_list_changed;
+                    told.params.notifications = filter;
+                }
+                *needed.get_meta_mut() = NotificationMetaObject::new();
+                needed.get_meta_mut().set_subscription_id(own);
                 Some(needed)
+            }
+            ServerNotification::CancelledNotification(told) => {
+                let id = told.params.request_id;
+                let own = self.cancels.take_if(|own| Some(&*own) == id.as_ref())?;
+                let params = CancelledNotificationParam::new(Some(own), None);
+                Some(CancelledNotification::new(params).into())
             }
             _ => None,
         }
@@ -144,6 +167,12 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Link<T> {
         &mut self,
         mut item: ClientJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        if let JsonRpcMessage::Request(request) = &item
+            && let ClientRequest::SubscriptionsListenRequest(_) = &request.request
+        {
+            self.acknowledges = Some(request.id.clone());
+            self.cancels = Some(request.id.clone());
+        }
         if let JsonRpcMessage::Request(request) = &mut item
             && let ClientRequest::CallToolRequest(call) = &mut request.request
             && let Some(to) = call.extensions_mut().remove::<ProgressTo>()
@@ -164,6 +193,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Link<T> {
                 Some(()) = self.answers.next(), if !self.answers.is_empty() => continue,
                 message = self.inner.receive() => message,
             };
+            self.signals.hear();
             match message {
                 None => {
                     self.signals.closed.cancel();
@@ -177,7 +207,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Link<T> {
                     }
                 }
                 Some(JsonRpcMessage::Response(mut response)) => {
-                    trim(&mut response.result);
+                    trim(&mut response.result, |name| self.short(name));
                     return Some(JsonRpcMessage::Response(response));
                 }
                 Some(JsonRpcMessage::Error(mut error)) => {
@@ -212,10 +242,9 @@ fn method(request: &ServerRequest) -> &str {
 }
 
 /// The SDK logs how a server introduces itself, which may be of any length.
-fn trim(result: &mut ServerResult) {
-    let shortened = |from: &Implementation| {
-        Implementation::new(cut(&from.name, NAME_CHARS), cut(&from.version, NAME_CHARS))
-    };
+fn trim(result: &mut ServerResult, short: impl Fn(&str) -> String) {
+    let shortened =
+        |from: &Implementation| Implementation::new(short(&from.name), short(&from.version));
     let tools_alone = |from: &ServerCapabilities| {
         let mut capabilities = ServerCapabilities::default();
         capabilities.tools.clone_from(&from.tools);
@@ -247,6 +276,7 @@ mod tests {
     use plugin_api::tokio::io::{
         AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex, split,
     };
+    use rmcp::model::{SubscriptionsListenRequest, SubscriptionsListenRequestParams};
     use rmcp::transport::async_rw::AsyncRwTransport;
 
     use super::*;
@@ -259,7 +289,7 @@ mod tests {
     fn link() -> (Link<Half>, Arc<Signals>, BufReader<DuplexStream>) {
         let (ours, theirs) = duplex(1 << 20);
         let (read, write) = split(ours);
-        let secrets = Secrets::new(["hunter2"].into_iter());
+        let secrets = Secrets::new(["hunter2"]);
         let signals = Signals::new(Arc::new(Voice::new("s", secrets)));
         let transport = AsyncRwTransport::new_client(read, write);
         let link = Link::new(transport, Arc::clone(&signals));
@@ -340,6 +370,56 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_each_subscription_its_begin_and_its_end_get_through() {
+        let (mut link, _, mut server) = link();
+        let told = |method: &str, id: u32| {
+            json!({"method": format!("notifications/{method}"), "params": {
+                "requestId": id, "reason": "x".repeat(1000), "notifications": {"toolsListChanged": true},
+                "_meta": {"io.modelcontextprotocol/subscriptionId": id, "more": "x".repeat(1000)}
+            }})
+        };
+        for id in 0..40 {
+            let filter = SubscriptionFilter::builder().tools_list_changed().build();
+            let listen =
+                SubscriptionsListenRequest::new(SubscriptionsListenRequestParams::new(filter));
+            let request =
+                ClientJsonRpcMessage::request(listen.into(), RequestId::Number(id.into()));
+            link.send(request).await.unwrap();
+            read(&mut server).await;
+            let messages = [
+                told("cancelled", id + 1),
+                told("subscriptions/acknowledged", id + 1),
+                told("subscriptions/acknowledged", id),
+                told("subscriptions/acknowledged", id),
+                told("cancelled", id),
+                told("cancelled", id),
+            ];
+            write(&mut server, &messages).await;
+            for kind in ["SubscriptionsAcknowledged", "Cancelled"] {
+                let Some(JsonRpcMessage::Notification(told)) = link.receive().await else {
+                    panic!("no notification");
+                };
+                let text = format!("{:?}", told.notification);
+                assert!(text.starts_with(kind) && text.len() < 1000, "{text}");
+                let id = Some(RequestId::Number(id.into()));
+                let of = match &told.notification {
+                    ServerNotification::CancelledNotification(told) => {
+                        told.params.request_id.clone()
+                    }
+                    other => other.get_meta().subscription_id(),
+                };
+                assert_eq!(of, id, "{text}");
+            }
+        }
+        write(&mut server, &[json!({"id": 1, "result": {}})]).await;
+        let last = link.receive().await;
+        assert!(
+            matches!(last, Some(JsonRpcMessage::Response(_))),
+            "{last:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn the_end_is_told() {
         let (mut link, signals, server) = link();
         drop(server);
@@ -356,7 +436,7 @@ mod tests {
             "serverInfo": {"name": long, "version": long, "title": long}
         }))
         .unwrap();
-        trim(&mut result);
+        trim(&mut result, |name| cut(name, NAME_CHARS));
         let text = format!("{result:?}");
         assert!(
             text.len() < 2000 && text.contains("list_changed: Some(true)"),

@@ -186,6 +186,7 @@ impl Server {
         let mut ping_at = Instant::now() + every;
         let mut listed_at = Instant::now();
         let mut list_at: Option<Instant> = None;
+        let mut list_again = Delay::new(&self.config);
         let mut subscription = None;
         if connection.wants_subscription() {
             subscription = tokio::select! {
@@ -222,10 +223,18 @@ impl Server {
                         ) => listed,
                     };
                     listed_at = Instant::now();
-                    match listed {
-                        Ok(Ok(tools)) => self.take(tools, board),
-                        Ok(Err(error)) => self.not_listed(&error.to_string()),
-                        Err(_) => self.not_listed("it does not answer in time"),
+                    let problem = match listed {
+                        Ok(Ok(tools)) => {
+                            self.take(tools, board);
+                            list_again.reset();
+                            None
+                        }
+                        Ok(Err(error)) => Some(error.to_string()),
+                        Err(_) => Some("it does not answer in time".to_owned()),
+                    };
+                    if let Some(problem) = problem {
+                        self.not_listed(&problem);
+                        list_at = Some(listed_at + list_again.next().max(LIST_PAUSE));
                     }
                     false
                 }
@@ -244,7 +253,10 @@ impl Server {
                     };
                 }
                 if subscription.is_none() && connection.wants_subscription() {
-                    subscription = connection.subscribe().await;
+                    subscription = tokio::select! {
+                        () = stop.cancelled() => return Lost::Stopped,
+                        taken = connection.subscribe() => taken,
+                    };
                     list_at.get_or_insert(listed_at + LIST_PAUSE);
                 }
             }
@@ -296,11 +308,11 @@ impl Server {
         args: &Value,
         ctx: &ToolContext,
     ) -> Result<ToolOutput, ToolError> {
-        let connection = self.connected(None).await?;
+        let connection = self.connected(None, ctx).await?;
         let called = match connection.call(tool, args, ctx).await {
             Err(CallError::SessionExpired) => {
                 // Nothing was done, so that it can be asked again.
-                let next = self.connected(Some(&connection)).await?;
+                let next = self.connected(Some(&connection), ctx).await?;
                 next.call(tool, args, ctx).await
             }
             called => called,
@@ -322,6 +334,7 @@ impl Server {
     async fn connected(
         &self,
         other_than: Option<&Arc<Connection>>,
+        ctx: &ToolContext,
     ) -> Result<Arc<Connection>, ToolError> {
         let is_old = |connection: &Arc<Connection>| {
             other_than.is_some_and(|old| Arc::ptr_eq(old, connection))
@@ -332,7 +345,12 @@ impl Server {
             Status::Away(_) => other_than.is_none(),
             Status::Starting | Status::Trying(_) => false,
         });
-        let status = match timeout(CALL_WAITS, settled).await {
+        let settled = tokio::select! {
+            biased;
+            () = ctx.cancelled() => return Err(ToolError::Cancelled),
+            settled = timeout(CALL_WAITS, settled) => settled,
+        };
+        let status = match settled {
             Ok(Ok(status)) => status.clone(),
             _ => self.status.borrow().clone(),
         };

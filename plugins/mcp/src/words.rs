@@ -1,7 +1,8 @@
 //! What a server says, made fit to be shown: without secrets, not endless, and on one line where it is logged.
 
-use std::cmp::Reverse;
 use std::fmt;
+
+use plugin_api::serde_json;
 
 /// The most characters of a server's own words that are passed on.
 const MESSAGE_CHARS: usize = 1000;
@@ -20,15 +21,24 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    pub(crate) fn new<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
-        // A file usually ends with a line break.
-        let secrets = secrets.map(|secret| secret.trim().to_owned());
-        let mut secrets: Vec<_> = secrets
-            .filter(|secret| secret.len() >= SECRET_BYTES)
-            .collect();
+    /// Each is hidden whole, line by line, and as it stands in JSON.
+    pub(crate) fn new(secrets: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let mut hidden = Vec::new();
+        for secret in secrets {
+            let secret = secret.as_ref();
+            // A file usually ends with a line break.
+            for part in [secret].into_iter().chain(secret.lines()) {
+                let part = part.trim();
+                if part.len() >= SECRET_BYTES {
+                    let json = serde_json::Value::from(part).to_string();
+                    hidden.extend([part.to_owned(), json[1..json.len() - 1].to_owned()]);
+                }
+            }
+        }
         // The longest first, should one hold another.
-        secrets.sort_by_key(|secret| Reverse(secret.len()));
-        Self(secrets)
+        hidden.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        hidden.dedup();
+        Self(hidden)
     }
 
     /// A text from outside, fit to be passed on.
@@ -85,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_servers_words_are_passed_on_without_secrets_and_not_endlessly() {
-        let secrets = Secrets::new(["sk-12345\n", "sk-1", "sk-12345-more"].into_iter());
+        let secrets = Secrets::new(["sk-12345\n", "sk-1", "sk-12345-more"]);
         assert_eq!(
             secrets.without("wrong: sk-12345! sk-12345-more"),
             "wrong: ***! ***"
@@ -94,6 +104,12 @@ mod tests {
         let long = secrets.without(&"ä".repeat(2000));
         assert_eq!(long.chars().count(), MESSAGE_CHARS + 4);
         assert_eq!(format!("{secrets:?}"), "***");
+        let secrets = Secrets::new(["-----BEGIN-----\nline \"one\"\n-----END-----\n"]);
+        assert_eq!(
+            secrets.without("-----BEGIN-----\nline \"one\"\n-----END-----"),
+            "***"
+        );
+        assert_eq!(secrets.without(r#"{"x":"line \"one\""}"#), r#"{"x":"***"}"#);
     }
 
     #[test]

@@ -92,12 +92,10 @@ impl HttpServer {
             .layer(middleware::from_fn_with_state(Arc::clone(&door), enter));
         let stopped = stop.clone().cancelled_owned();
         let serving = tokio::spawn(async move {
-            let serving = axum::serve(listener, app);
-            tokio::select! {
-                () = stopped => {}
-                served = serving => if let Err(error) = served {
-                    panic!("{error}");
-                }
+            // Its connections have ended before it comes again, so that none of them is still taken for a good one.
+            let serving = axum::serve(listener, app).with_graceful_shutdown(stopped);
+            if let Err(error) = serving.await {
+                panic!("{error}");
             }
         });
         Self {

@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
         folder,
         waiting: None,
         extra: false,
+        lists: 0,
         lines: std::io::stdin().lines(),
     };
     server.journal(&format!("start {}", std::process::id()));
@@ -37,6 +38,8 @@ struct Server {
     waiting: Option<Value>,
     /// Whether there is one more tool.
     extra: bool,
+    /// How often the tools were listed.
+    lists: usize,
     lines: std::io::Lines<std::io::StdinLock<'static>>,
 }
 
@@ -163,7 +166,13 @@ impl Server {
         }
     }
 
-    fn list(&self, id: &Value, params: &Value) {
+    fn list(&mut self, id: &Value, params: &Value) {
+        self.lists += 1;
+        // The third is the first that is asked for because of a change; a list has two pages.
+        if self.is("moody_list") && self.lists == 3 {
+            fail(id, -32603, "not now");
+            return;
+        }
         if self.is("endless_list") {
             result(id, &json!({"tools": [], "nextCursor": "more"}));
             return;
@@ -212,6 +221,7 @@ impl Server {
             tool("refuse", "Is refused.", json!({})),
             tool("fail", "Fails.", json!({})),
             tool("deaf", "Has the server not read any more.", json!({})),
+            tool("busy", "Has the server not read for a while.", json!({})),
             json!({"name": "broken", "description": "Has no schema."}),
             tool("two words", "Has a name that nobody can call.", json!({})),
         ];
@@ -272,6 +282,11 @@ impl Server {
             "fail" => {
                 let content = json!([{"type": "text", "text": "it did not work"}]);
                 result(id, &json!({"content": content, "isError": true}));
+            }
+            "busy" => {
+                // For longer than a ping may take where the test asks for many.
+                std::thread::sleep(Duration::from_secs(3));
+                said("done");
             }
             "deaf" => loop {
                 std::thread::sleep(Duration::from_secs(3600));

@@ -22,6 +22,16 @@ async fn a_call_tells_how_far_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_busy_with_a_call_is_not_given_up() {
+    let folder = Folder::new("");
+    let settings = format!("{}ping_interval_ms = 100", folder.settings());
+    let host = host(&[("s", settings)]).await;
+    assert_eq!(text(&host, "s_busy", json!({})).await, "done");
+    assert_eq!(folder.entries("start").len(), 1);
+    host.shut_down([]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_run_side_by_side() {
     let folder = Folder::new("");
     let host = host(&[("s", folder.settings())]).await;

@@ -1,6 +1,9 @@
 //! Servers over streamable HTTP.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::http::StatusCode;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use roundhouse_tests::mcp::{HttpFault, HttpServer};
 use roundhouse_tests::{TestHost, script, soon, until};
 use serde_json::json;
@@ -132,6 +135,86 @@ async fn a_server_that_goes_away_is_found_out_and_comes_back() {
     answers(&host, "web_echo", text_arg("a")).await;
     well(&host).await;
     host.shut_down([]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_without_sessions_that_goes_away_is_found_out_and_comes_back() {
+    let settings = "handshake = \"discover\"\nping_interval_ms = 100";
+    let (mut server, host) = with_server(settings).await;
+    well(&host).await;
+    // Nobody calls it.
+    server.stop().await;
+    complains(&host, "cannot be reached").await;
+    server.start_again().await;
+    well(&host).await;
+    answers(&host, "web_echo", text_arg("a")).await;
+    // One that takes requests and does not answer is gone as well.
+    server.set_fault(HttpFault::Silence);
+    complains(&host, "it has not answered a ping within").await;
+    server.set_fault(HttpFault::None);
+    well(&host).await;
+    host.shut_down([]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_call_is_not_cut_off_by_pings() {
+    for handshake in ["initialize", "discover"] {
+        let settings = format!("handshake = \"{handshake}\"\nping_interval_ms = 100");
+        let (server, host) = with_server(&settings).await;
+        let mut waiting = Box::pin(call(&host, "web_wait", json!({})));
+        tokio::select! {
+            called = &mut waiting => panic!("{handshake}: {:?}", called.output),
+            () = until("the call", || server.journal().contains(&"call wait".to_owned())) => {}
+        }
+        // For longer than a ping may take.
+        let before = server.requests().len();
+        tokio::select! {
+            called = &mut waiting => panic!("{handshake}: {:?}", called.output),
+            () = until("pings", || server.requests().len() > before + 15) => {}
+        }
+        assert_eq!(server.journal(), ["call wait"], "{handshake}");
+        drop(waiting);
+        host.shut_down([]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_attempts_at_a_server_that_never_answers() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let taking = async {
+        let mut open = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                taken = listener.accept() => {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    let mut socket = taken.unwrap().0;
+                    open.push(async move {
+                        let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
+                    });
+                }
+                Some(()) = open.next() => drop(ended.fetch_add(1, Ordering::SeqCst)),
+            }
+        }
+    };
+    let settings = format!("{}connect_timeout_ms = 50", at(&url));
+    let trying = async {
+        let host = host(&[("web", settings)]).await;
+        until("the end of five attempts", || {
+            ended.load(Ordering::SeqCst) >= 5
+        })
+        .await;
+        host.shut_down([]).await;
+        until("the end of all", || {
+            ended.load(Ordering::SeqCst) == begun.load(Ordering::SeqCst)
+        })
+        .await;
+    };
+    tokio::select! {
+        () = taking => {}
+        () = trying => {}
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,15 @@ use serde_json::json;
 use super::stage::{call, complains, health, host, names, offered, text, text_arg, tools, well};
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_followed_although_the_list_is_not_to_be_had_at_first() {
+    let folder = Folder::new("moody_list");
+    let host = host(&[("s", folder.settings())]).await;
+    text(&host, "s_more", json!({})).await;
+    offered(&host, "s_extra").await;
+    host.shut_down([]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tools_are_there_with_prefix_schema_and_description() {
     let (one, two) = (Folder::new(""), Folder::new(""));
     let host = host(&[
@@ -19,7 +28,7 @@ async fn tools_are_there_with_prefix_schema_and_description() {
     // In two pages; the tool without a schema and the one with a blank in its name are left out.
     let own = [
         "echo", "variable", "wait", "steps", "die", "more", "ask", "log", "large", "odd", "refuse",
-        "fail", "deaf",
+        "fail", "deaf", "busy",
     ];
     let mut expected: Vec<_> = own.iter().map(|name| format!("one_{name}")).collect();
     expected.extend(["echo".to_owned(), "steps".to_owned()]);
