@@ -5,9 +5,10 @@ use std::sync::Arc;
 use plugin_api::Health;
 use plugin_api::wire::{MapperParams, RunParams, ToolSpecData};
 
+use super::RunHost;
 use super::backing::Backing;
 use super::chain::{ChainLink, MapperChain, MapperFault};
-use super::library_host::{Owner, RunHost};
+use super::entry::Owner;
 use super::patterns::Patterns;
 use super::run_handle::RunHandle;
 use super::slot::{Entered, NotServing};

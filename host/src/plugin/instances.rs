@@ -8,10 +8,11 @@ use plugin_api::abi::import::MapperInstance;
 use plugin_api::{EventKinds, Health};
 use tokio::sync::Notify;
 
+use super::entry::Entry;
 use super::gate::{Gate, Pass};
 use super::handle::{AgentHandle, ToolsetHandle};
 use super::health::HealthCell;
-use super::library_host::{Entry, LibraryHost};
+use super::library_host::LibraryHost;
 use super::lifecycle::{self, INSTANCE_DEADLINE, LifecycleError};
 use super::listing::{Listing, ListingError};
 use super::scopes::ScopeGuard;

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
-use super::library_host::RunScope;
+use super::entry::RunScope;
 
 /// Which library's table, by its address, and the scope in it. An address may be used again; a scope, which is random, is not.
 type Key = (usize, u64);

@@ -1,7 +1,7 @@
 //! What the host does when a library calls it: looks up the scope and hands the call to what it stands for.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use plugin_api::Health;
 use plugin_api::abi::import::{
@@ -10,12 +10,12 @@ use plugin_api::abi::import::{
 use plugin_api::wire::service;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
-use super::chain::event_size;
+use super::entry::{CallScope, Entry, InstanceScope, Owner, PROGRESS_KEPT, RunScope, Waiter};
 use super::gate::{Gate, Pass};
 use super::health::HealthCell;
 use super::latest;
 use super::logs;
-use super::scopes::{NoRandom, ScopeEntry, ScopeGuard, ScopeTable};
+use super::scopes::{NoRandom, ScopeGuard, ScopeTable};
 use super::signals::Signals;
 
 /// What a live run offers the library that runs it.
@@ -48,93 +48,10 @@ pub trait RunHost: Send + Sync + 'static {
     }
 }
 
-/// Progress items of a tool call that may wait to be read; more are dropped.
-pub(crate) const PROGRESS_KEPT: usize = 64;
-
-/// What a scope stands for.
-#[derive(Clone)]
-pub(crate) enum Entry {
-    /// An instance, from before its `create` until after its `shutdown`.
-    Instance(Arc<InstanceScope>),
-    /// Something that only ends: a `shutdown`, a `list`.
-    Task(Arc<Waiter>),
-    Run(Arc<RunScope>),
-    ToolCall(Arc<CallScope>),
-    /// Something that nobody waits for any more and that the library has not ended yet. To the library it
-    /// is over; the host only wants to know when the library is done with it.
-    GivenUp(#[expect(dead_code, reason = "held until the library ends it")] Arc<Pass>),
-}
-
-/// Where the end of something is reported, once.
-pub(crate) struct Waiter(Mutex<Option<oneshot::Sender<Completion>>>);
-
-pub(crate) struct InstanceScope {
-    waiter: Waiter,
-    /// Told when a toolset says that its tools have changed; none for other components.
-    tools_changed: Option<Arc<Notify>>,
-    health: Arc<HealthCell>,
-}
-
-pub(crate) struct RunScope {
-    host: Arc<dyn RunHost>,
-    waiter: Waiter,
-    owner: Owner,
-    over: AtomicBool,
-    /// Left when the run is over for the host.
-    _wanted: Option<Pass>,
-}
-
-impl ScopeEntry for Entry {
-    fn ended(&self) {
-        if let Self::Run(run) = self {
-            run.over.store(true, Ordering::Release);
-        }
-    }
-}
-
-impl RunScope {
-    /// Whether it is no scope any more.
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-}
-
-pub(crate) struct CallScope {
-    progress: mpsc::Sender<String>,
-    waiter: Waiter,
-    owner: Owner,
-    /// As a run's.
-    _wanted: Option<Pass>,
-}
-
-/// Whom a log line is attributed to.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Owner {
-    pub(crate) agent: String,
-    pub(crate) session_id: String,
-    pub(crate) run_id: String,
-}
-
 /// A scope, and the end of what it stands for.
 pub(crate) struct Opened {
     pub(crate) scope: ScopeGuard<Entry>,
     pub(crate) end: oneshot::Receiver<Completion>,
-}
-
-impl Waiter {
-    fn new() -> (Self, oneshot::Receiver<Completion>) {
-        let (sender, receiver) = oneshot::channel();
-        (Self(Mutex::new(Some(sender))), receiver)
-    }
-
-    /// STOP to a second end, and to one that nobody waits for any more.
-    fn complete(&self, completion: Completion) -> Answer {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match sender.map(|sender| sender.send(completion)) {
-            Some(Ok(())) => Answer::Ok,
-            Some(Err(_)) | None => Answer::Stop,
-        }
-    }
 }
 
 /// The host as one library copy sees it.
@@ -424,26 +341,6 @@ impl HostLibrary for LibraryHost {
             }
             Some(Entry::Run(_) | Entry::ToolCall(_) | Entry::Task(_)) => Answer::Invalid,
             Some(Entry::GivenUp(_)) | None => Answer::Stop,
-        }
-    }
-}
-
-/// The most bytes of an item of progress. Whoever waits for it takes no more.
-const PROGRESS_BYTES: usize = 1024 * 1024;
-
-impl CallScope {
-    fn progress(&self, event: EventRef<'_>) -> Answer {
-        if event_size(&event) > PROGRESS_BYTES {
-            return Answer::TooLarge;
-        }
-        let Ok(event) = plugin_api::Event::from_parts(event) else {
-            return Answer::Invalid;
-        };
-        let item = serde_json::Value::Object(event.to_wire()).to_string();
-        match self.progress.try_send(item) {
-            // A toolset cannot be told to go on, so it is not told to wait: what nobody has read is lost.
-            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Answer::Ok,
-            Err(mpsc::error::TrySendError::Closed(_)) => Answer::Stop,
         }
     }
 }

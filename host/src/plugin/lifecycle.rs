@@ -8,7 +8,8 @@ use std::time::Duration;
 use plugin_api::abi::import::{Completion, FailureKind, InstancePtr};
 use tokio::sync::oneshot;
 
-use super::library_host::{Entry, LibraryHost, Opened};
+use super::entry::Entry;
+use super::library_host::{LibraryHost, Opened};
 use super::scopes::{NoRandom, ScopeGuard};
 
 /// How long a component may take to create an instance or to end one, and a toolset to list its tools.

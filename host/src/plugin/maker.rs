@@ -15,10 +15,10 @@ use tokio::sync::Notify;
 
 use super::component::ComponentKind;
 use super::descriptor::LoadedComponent;
+use super::entry::Entry;
 use super::handle::{AgentHandle, ToolsetHandle};
 use super::health::HealthCell;
 use super::instances::{Instance, InstanceScope, ListError, Mapper, Toolset, Used, end};
-use super::library_host::Entry;
 use super::lifecycle::{self, INSTANCE_DEADLINE, LifecycleError};
 use super::loader::{CheckedUse, OpenedCopy};
 use super::scopes::ScopeGuard;

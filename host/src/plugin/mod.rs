@@ -14,7 +14,7 @@
 //! - `generation`: what is told of an opened copy; `generations`: all of a host, and the end of those that nobody uses;
 //! - [`Agent`] starts runs ([`RunHandle`]), `tools` calls tools (`listing`, `patterns`), `chain` maps events, and `clock`
 //!   sees when that takes too long;
-//! - `library_host`: what a library may ask of the host, by its scopes (`scopes`, `latest`); `logs`: its log lines; `health`: how its instances are;
+//! - `library_host`: what a library may ask of the host, by its scopes (`scopes`, `latest`), and what those stand for (`entry`); `logs`: its log lines; `health`: how its instances are;
 //!   `signals`: what it is told;
 //! - [`inspect`]: a look at a library that makes no instance; `probe`: one that is opened to be examined.
 
@@ -28,6 +28,7 @@ mod clock;
 mod component;
 mod descriptor;
 mod elf;
+mod entry;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;

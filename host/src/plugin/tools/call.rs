@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::{ConfiguredToolset, ToolRequest};
 use crate::config::Breach;
 use crate::plugin::agent::Agent;
+use crate::plugin::entry::Owner;
 use crate::plugin::gate::Pass;
 use crate::plugin::instances::Toolset;
 use crate::plugin::library_copy::LibraryCopy;
-use crate::plugin::library_host::{Opened, Owner};
+use crate::plugin::library_host::Opened;
 use crate::plugin::lifecycle::{self, GivenUp};
 use crate::plugin::listing::ListedTool;
 
