@@ -101,7 +101,11 @@ impl Connection {
     fn failed(&self, error: &ServiceError) -> CallError {
         let secrets = self.signals.voice.secrets();
         match error {
-            ServiceError::TransportClosed => CallError::Gone,
+            ServiceError::TransportClosed => {
+                // Over HTTP, where a stream has broken off, the server may be there still, or not.
+                self.signals.suspect.notify_one();
+                CallError::Gone
+            }
             ServiceError::TransportSend(send) => {
                 // It may be gone; whoever looks after the connection finds out.
                 self.signals.suspect.notify_one();

@@ -298,9 +298,11 @@ impl Connection {
             true => ClientRequest::ListToolsRequest(ListToolsRequest::default()),
             false => ClientRequest::PingRequest(PingRequest::default()),
         };
+        let is_busy = || self.calls.load(Ordering::Relaxed) > 0;
+        let was_busy = is_busy();
         match timeout(self.answers_within, self.peer.send_request(request)).await {
             Ok(Ok(_) | Err(ServiceError::McpError(_))) => Ok(()),
-            Err(_) if self.calls.load(Ordering::Relaxed) > 0 && !self.signals.is_deaf() => Ok(()),
+            Err(_) if (was_busy || is_busy()) && !self.signals.is_deaf() => Ok(()),
             Ok(Err(error)) => {
                 let secrets = self.signals.voice.secrets();
                 Err(service(&error, |text| secrets.without(text)))
