@@ -209,6 +209,7 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
         images,
         Arc::clone(&slow),
     );
+    let told = scope.told.clone();
     let params = match params::root(order, store(order).as_ref()).await {
         Ok(params) => params,
         Err(error) => {
@@ -234,6 +235,7 @@ async fn run_agent(order: &Order, live: &Arc<LiveRun>, services: &Arc<RunService
     let timeout = order.settings.run_time;
     let levers = Levers {
         stop: &live.control.stop,
+        told: &told,
         kill: &live.control.kill,
         grace: order.settings.grace,
         slow: &slow,

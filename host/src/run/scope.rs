@@ -39,6 +39,8 @@ pub(super) struct Scope {
     sub: Option<Subagent>,
     /// Cancelled when the agent's part is over.
     over: CancellationToken,
+    /// Cancelled when the agent was asked to stop.
+    pub(super) told: CancellationToken,
     requests: Mutex<HashMap<u64, CancellationToken>>,
     /// What its requests are part of.
     span: Span,
@@ -102,6 +104,7 @@ impl Scope {
             slow,
             sub,
             over,
+            told: CancellationToken::new(),
             requests: Mutex::default(),
             span: Span::current(),
         })

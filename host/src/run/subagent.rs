@@ -139,8 +139,8 @@ async fn run_in_span(
         over.clone(),
     );
     let host = Arc::clone(&scope);
-    // The run's stop reaches every agent in it; so does the caller's loss of interest.
-    let stop = services.live.control.stop.child_token();
+    // The run's stop reaches every agent in it, each after its caller; so does the caller's loss of interest.
+    let stop = caller.told.child_token();
     // It may wait for a fresh copy of its library.
     let started = tokio::select! {
         biased;
@@ -156,6 +156,7 @@ async fn run_in_span(
 
     let levers = Levers {
         stop: &stop,
+        told: &scope.told,
         kill: &services.live.control.kill,
         grace: services.settings.grace_at(depth),
         slow: &slow,

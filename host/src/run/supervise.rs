@@ -25,6 +25,8 @@ pub enum Supervised {
 pub struct Levers<'a> {
     /// Asks the agent to stop.
     pub stop: &'a CancellationToken,
+    /// Cancelled once it was asked to, for those that it has asked: what comes of their stop it hears after its own.
+    pub told: &'a CancellationToken,
     /// Ends the wait at once.
     pub kill: &'a CancellationToken,
     /// How long an agent may take to end after a stop.
@@ -53,6 +55,7 @@ pub async fn supervise(handle: &mut RunHandle, levers: Levers<'_>) -> Supervised
             }
             () = levers.stop.cancelled(), if !stopping => {
                 handle.stop();
+                levers.told.cancel();
                 (stopping, deadline) = (true, Instant::now() + levers.grace);
             }
             () = sleep_until(deadline), if stopping => return Supervised::Abandoned,

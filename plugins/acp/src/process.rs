@@ -18,8 +18,13 @@ use crate::wire::Wire;
 const LAST_LINES: usize = 12;
 /// The longest line that is shown whole.
 const LINE_BYTES: usize = 300;
+/// What begins a line of the guard's.
+const GUARD: &str = "roundhouse child-guard: ";
 /// How long the end of a process is waited for that has closed its output. Its guard ends it sooner.
 const END_WAIT: Duration = Duration::from_secs(6);
+
+/// How long the rest of its standard error is read once it is gone.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How a process ended.
 #[derive(Clone, Debug)]
@@ -105,12 +110,24 @@ async fn watch_over(
     mut guard: ChildGuard,
     mut complaints: Complaints,
 ) -> Ended {
-    let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-        complaints.push(&buffer[..count]);
-    }
+    let status = {
+        let reading = async {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+                complaints.push(&buffer[..count]);
+            }
+        };
+        tokio::pin!(reading);
+        tokio::select! {
+            status = guard.wait() => {
+                // It has no end where somebody has got away with it.
+                let _ = tokio::time::timeout(LAST_WORDS, reading).await;
+                status
+            }
+            () = &mut reading => guard.wait().await,
+        }
+    };
     complaints.end_line();
-    let status = guard.wait().await;
     let code = status
         .as_ref()
         .ok()
@@ -159,7 +176,10 @@ impl Complaints {
         if line.is_empty() {
             return;
         }
-        tracing::debug!(target: "roundhouse_acp::stderr", "{line}");
+        match line.starts_with(GUARD) {
+            true => tracing::warn!(target: "roundhouse_acp::stderr", "{line}"),
+            false => tracing::debug!(target: "roundhouse_acp::stderr", "{line}"),
+        }
         if self.lines.len() == LAST_LINES {
             self.lines.pop_front();
         }

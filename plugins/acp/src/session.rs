@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_client_protocol_schema::ProtocolVersion;
 use agent_client_protocol_schema::v1::{
@@ -13,7 +14,8 @@ use agent_client_protocol_schema::v1::{
 use plugin_api::serde::{Deserialize, Serialize, de::DeserializeOwned};
 use plugin_api::serde_json::{self, value::RawValue};
 use plugin_api::tokio::sync::OwnedSemaphorePermit;
-use plugin_api::{ChildError, RunError, tokio, tracing};
+use plugin_api::tokio::time::Instant;
+use plugin_api::{ChildError, HistoryTurn, RunError, tokio, tracing};
 use thiserror::Error;
 
 use crate::Acp;
@@ -22,8 +24,8 @@ use crate::process::{Ended, Process};
 use crate::requests::Files;
 use crate::wire::{Incoming, WireError};
 
-/// How many messages that a process has printed between two turns are passed over. Who prints more does not stop.
-const LEFT_OVER: usize = 10_000;
+/// How long what a process has printed between two turns is passed over. Who prints more does not stop.
+const LEFT_OVER: Duration = Duration::from_secs(1);
 
 /// A session and its process.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) known_turn: u64,
     /// Whether it has had no turn yet.
     pub(crate) is_fresh: bool,
+    /// Whether the last turn in which it was told what it did not know went wrong.
+    told_in_vain: bool,
 }
 
 /// What is kept of it in the host's session, so that another process can go on.
@@ -194,6 +198,7 @@ impl Session {
                 folder,
                 known_turn,
                 is_fresh: true,
+                told_in_vain: false,
             }),
             Ok(Err(StartError::Wire(WireError::Closed | WireError::Io(_)))) => {
                 Err(ended(process.end().await))
@@ -217,15 +222,24 @@ impl Session {
     pub(crate) async fn clear(&mut self) -> bool {
         let wire = &mut self.process.wire;
         let mut passed_over = 0_usize;
-        while passed_over < LEFT_OVER {
-            // Without the runtime's own bound, which would end it as if there were no more.
+        let until = Instant::now() + LEFT_OVER;
+        loop {
+            if Instant::now() >= until {
+                tracing::warn!("the program does not leave off between two turns and is ended");
+                return false;
+            }
             let next = tokio::select! {
                 biased;
-                next = tokio::task::coop::unconstrained(wire.next()) => Some(next),
+                next = wire.next() => Some(next),
                 () = std::future::ready(()) => None,
             };
             match next {
-                None => break,
+                None if tokio::task::coop::has_budget_remaining() => break,
+                // It is the turn of others; there may be more.
+                None => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
                 Some(Err(fault)) => {
                     tracing::debug!("the program went between two turns: {fault}");
                     return false;
@@ -247,6 +261,18 @@ impl Session {
             );
         }
         wire.is_open() && !self.process.is_gone()
+    }
+
+    /// A turn was answered, the one that follows `turns`. Whether it was answered well: what the agent has refused it leaves
+    /// out of the conversation, and what comes of an error nobody knows. What it was told with that one it is told again,
+    /// once: it may be the telling that goes wrong.
+    pub(crate) fn answered(&mut self, turns: &[HistoryTurn], well: bool) {
+        let last = turns.last().map_or(0, |turn| turn.turn);
+        self.told_in_vain = !well && last > self.known_turn && !self.told_in_vain;
+        if !self.told_in_vain {
+            // The user's turn, and the answer.
+            self.known_turn = last + 2;
+        }
     }
 
     pub(crate) fn saved(&self) -> Saved {

@@ -83,12 +83,9 @@ impl<'a> Turn<'a> {
             let was_fresh = std::mem::take(&mut session.is_fresh);
             match self.converse(session, &turns).await? {
                 Ended::Answered(answer) => {
-                    // What it has refused it leaves out of the conversation, and what comes of an error nobody knows. It is
-                    // told again then.
-                    if matches!(&answer, Ok(reason) if *reason != StopReason::Refusal) {
-                        // The user's turn, and this one.
-                        session.known_turn = turns.last().map_or(0, |turn| turn.turn) + 2;
-                    }
+                    let well = matches!(&answer, Ok(reason) if *reason != StopReason::Refusal);
+                    // Some answer a stop with an error.
+                    session.answered(&turns, well || self.ctx.is_stopped());
                     let saved = session.saved();
                     let outcome = self.outcome(answer).await;
                     if is_own {
@@ -125,7 +122,7 @@ impl<'a> Turn<'a> {
                                 end.text()
                             )
                         }
-                        fault @ WireError::LongLine => {
+                        fault @ (WireError::LongLine | WireError::Garbage) => {
                             format!("The agent's program was ended: {fault}.")
                         }
                     }));

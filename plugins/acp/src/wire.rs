@@ -29,6 +29,8 @@ const READ_BYTES: usize = 8 * 1024;
 const GARBAGE_SHOWN: usize = 200;
 /// How many such lines are logged.
 const GARBAGE_LOGGED: u32 = 5;
+/// So many of them, one after the other, and the process is given up.
+const GARBAGE_LINES: u32 = 1000;
 
 /// The process can no longer be spoken with.
 #[derive(Debug, Error)]
@@ -37,6 +39,8 @@ pub(crate) enum WireError {
     Closed,
     #[error("it has sent a line of more than {} MiB", MAX_LINE / 1024 / 1024)]
     LongLine,
+    #[error("it prints what is no message, {GARBAGE_LINES} lines in a row")]
+    Garbage,
     #[error("its streams broke: {0}")]
     Io(#[from] io::Error),
 }
@@ -90,6 +94,8 @@ pub(crate) struct Wire<I = ChildStdin, O = ChildStdout> {
     waiting: BytesMut,
     next_id: i64,
     garbage: u32,
+    /// Lines since the last message, empty ones too.
+    in_a_row: u32,
     last_garbage: String,
     mask: Arc<Mask>,
 }
@@ -105,6 +111,7 @@ impl<I: AsyncWrite + Unpin, O: AsyncRead + Unpin> Wire<I, O> {
             waiting: BytesMut::new(),
             next_id: 0,
             garbage: 0,
+            in_a_row: 0,
             last_garbage: String::new(),
             mask,
         }
@@ -168,7 +175,12 @@ impl<I: AsyncWrite + Unpin, O: AsyncRead + Unpin> Wire<I, O> {
         loop {
             while let Some(line) = self.line() {
                 if let Some(message) = self.message(&line) {
+                    self.in_a_row = 0;
                     return Ok(message);
+                }
+                self.in_a_row += 1;
+                if self.in_a_row >= GARBAGE_LINES {
+                    return Err(WireError::Garbage);
                 }
             }
             if self.read.len() > MAX_LINE {
@@ -397,5 +409,12 @@ mod tests {
         prints.write_all(b"{\"method\":\"last\"}\n").await.unwrap();
         let last = timeout(Duration::from_secs(10), wire.next()).await;
         assert!(last.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_that_prints_no_messages_is_not_read_for_ever() {
+        let (mut wire, _reads, mut prints) = wire();
+        tokio::spawn(async move { while prints.write_all(b"what?\n\n").await.is_ok() {} });
+        assert!(matches!(wire.next().await, Err(WireError::Garbage)));
     }
 }

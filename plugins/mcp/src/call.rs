@@ -1,19 +1,21 @@
 //! Calling a tool of a server.
 
-use std::sync::atomic::Ordering;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt;
 use plugin_api::serde_json::Value;
-use plugin_api::tokio::task::coop::unconstrained;
+use plugin_api::tokio::time::Instant;
 use plugin_api::{ToolContext, ToolError, ToolOutput, tokio};
 use rmcp::ServiceError;
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CallToolResult, CancelledNotification,
-    CancelledNotificationParam, ClientRequest, ProgressNotificationParam, RequestId, ServerResult,
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest,
+    ProgressNotificationParam, ServerResult,
 };
 use rmcp::service::PeerRequestOptions;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 
+use crate::ask::Asked;
 use crate::connection::{Connection, service};
 use crate::http::HttpFault;
 use crate::link::ProgressTo;
@@ -49,6 +51,7 @@ impl Connection {
         let (progress_to, mut progress) = ProgressTo::new();
         let mut request = CallToolRequest::new(params);
         request.extensions.insert(progress_to);
+        let _waiting = Waiting::new(self);
         let asked = self.peer.send_cancellable_request(
             ClientRequest::CallToolRequest(request),
             PeerRequestOptions::no_options(),
@@ -59,7 +62,7 @@ impl Connection {
             asked = asked => asked,
         };
         let mut handle = asked.map_err(|error| self.failed(&error))?;
-        let mut under_way = UnderWay::new(self, handle.id.clone());
+        let asked = Asked::new(&self.peer, handle.id.clone());
         let answer = loop {
             tokio::select! {
                 biased;
@@ -68,7 +71,7 @@ impl Connection {
                 answer = &mut handle.rx => break answer,
             }
         };
-        under_way.id = None;
+        asked.answered();
         while let Ok(progress) = progress.try_recv() {
             ctx.progress(told(&progress));
         }
@@ -137,38 +140,55 @@ fn told(progress: &ProgressNotificationParam) -> String {
     }
 }
 
-/// A call that the server is told of when nobody waits for it any more.
-struct UnderWay<'a> {
+/// The calls of a connection that wait for their answers, by their order.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    waiting: Mutex<BTreeSet<u64>>,
+    next: AtomicU64,
+}
+
+impl Calls {
+    pub(crate) fn are_waiting(&self) -> bool {
+        !self.waiting().is_empty()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that waits for its answer.
+struct Waiting<'a> {
     connection: &'a Connection,
-    /// None once it was answered.
-    id: Option<RequestId>,
+    number: u64,
+    since: Instant,
     /// What had come from the server when it began.
     heard: u64,
 }
 
-impl<'a> UnderWay<'a> {
-    fn new(connection: &'a Connection, id: RequestId) -> Self {
-        connection.calls.fetch_add(1, Ordering::Relaxed);
+impl<'a> Waiting<'a> {
+    fn new(connection: &'a Connection) -> Self {
+        let number = connection.calls.next.fetch_add(1, Ordering::Relaxed);
+        connection.calls.waiting().insert(number);
         Self {
             connection,
-            id: Some(id),
+            number,
+            since: Instant::now(),
             heard: connection.signals.heard(),
         }
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.connection.calls.fetch_sub(1, Ordering::Relaxed);
-        let Some(id) = self.id.take() else { return };
-        self.connection.signals.gave_up(self.heard);
-        let reason = "nobody waits for the result any more".to_owned();
-        let params = CancelledNotificationParam::new(Some(id), Some(reason));
-        let cancelled = CancelledNotification::new(params);
-        // On its way once this was polled, which the runtime's own bound must not keep from it; that it got there nobody
-        // waits for.
-        let sending = self.connection.peer.send_notification(cancelled.into());
-        let _ = unconstrained(sending).now_or_never();
+        let mut waiting = self.connection.calls.waiting();
+        let was_oldest = waiting.first() == Some(&self.number);
+        waiting.remove(&self.number);
+        drop(waiting);
+        // Of a server that answers one call after the other nobody else's says anything, nor does a short wait.
+        if was_oldest && self.since.elapsed() >= self.connection.answers_within {
+            self.connection.signals.gave_up(self.heard);
+        }
     }
 }
 

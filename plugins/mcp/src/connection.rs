@@ -1,7 +1,6 @@
 //! One connection to a server: from the handshake to the end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plugin_api::serde_json::Value;
@@ -19,6 +18,8 @@ use rmcp::transport::Transport;
 use rmcp::{ErrorData, ServiceError};
 use tokio_util::sync::CancellationToken;
 
+use crate::ask::ask;
+use crate::call::Calls;
 use crate::config::Server;
 use crate::http::Endpoint;
 use crate::link::Link;
@@ -96,9 +97,8 @@ pub(crate) struct Connection {
     modern: bool,
     tells_of_changes: bool,
     /// How long it may take to answer whether it is there.
-    answers_within: Duration,
-    /// Calls that wait for their answers.
-    pub(crate) calls: AtomicUsize,
+    pub(crate) answers_within: Duration,
+    pub(crate) calls: Calls,
 }
 
 /// A connection as whoever opened it has it, who has to end it.
@@ -200,7 +200,7 @@ impl Caller<'_> {
                     },
                     peer,
                     signals: Arc::clone(signals),
-                    calls: AtomicUsize::new(0),
+                    calls: Calls::default(),
                 };
                 Ok((running, connection, tools))
             }
@@ -290,19 +290,18 @@ async fn explained(mut refusal: Refusal, process: Option<Process>, signals: &Sig
 
 impl Connection {
     /// Whether the server is still there: it answers, be it with an error. One that does not may be busy with calls, one
-    /// after the other; while there are any, which end in their own time, that is no reason to give it up, unless one has
-    /// ended so without a word.
+    /// after the other; while there are any, which end in their own time, that is no reason to give it up, unless the
+    /// oldest was given up without a word.
     pub(crate) async fn ping(&self) -> Result<(), String> {
         let request = match self.modern {
             // There is no ping any more. Nothing else that every server takes is asked beside the calls, over HTTP.
             true => ClientRequest::ListToolsRequest(ListToolsRequest::default()),
             false => ClientRequest::PingRequest(PingRequest::default()),
         };
-        let is_busy = || self.calls.load(Ordering::Relaxed) > 0;
-        let was_busy = is_busy();
-        match timeout(self.answers_within, self.peer.send_request(request)).await {
+        let was_busy = self.calls.are_waiting();
+        match timeout(self.answers_within, ask(&self.peer, request)).await {
             Ok(Ok(_) | Err(ServiceError::McpError(_))) => Ok(()),
-            Err(_) if (was_busy || is_busy()) && !self.signals.is_deaf() => Ok(()),
+            Err(_) if (was_busy || self.calls.are_waiting()) && !self.signals.is_deaf() => Ok(()),
             Ok(Err(error)) => {
                 let secrets = self.signals.voice.secrets();
                 Err(service(&error, |text| secrets.without(text)))

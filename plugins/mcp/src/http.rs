@@ -229,7 +229,7 @@ impl StreamableHttpClient for Requests {
         });
         match (posted.map_err(|error| self.endpoint.fault(error)), first) {
             // The SDK would log this as an error each time. As an answer, it comes to whoever connects.
-            (Err(error), Some(id)) => {
+            (Err(error), Some(id)) if !self.signals.closed.is_cancelled() => {
                 let text = error.to_string();
                 let text = text.strip_prefix("Client error: ").unwrap_or(&text);
                 self.signals.set_trouble(text.to_owned());

@@ -3,11 +3,12 @@
 //! In reading order: `config` is what can be set; `server` keeps one server connected (`delay`: when it is tried again)
 //! and calls its tools; `connection` is one connection to it, over a program that `stdio` starts or over `http`; `link`
 //! stands between these and the SDK, deals with what a server may say unasked, and gives `signals`; `tools` is what is
-//! offered of a server's tools (`patterns`: which), `call` one call and `result` what came of it; `board` is what the host
+//! offered of a server's tools (`patterns`: which), `call` one call (`ask`: any request) and `result` what came of it; `board` is what the host
 //! is told. `voice`, `pace`, `words` and `lines` keep what a server says fit to be read.
 
 #![warn(missing_docs)]
 
+mod ask;
 mod board;
 mod call;
 mod config;

@@ -7,7 +7,7 @@ const STRAY_LINES: u32 = 1000;
 const STRAY_SHOWN: u32 = 3;
 
 /// How much of such a line is kept until it ends, in bytes. More than is shown of it, which is cut once secrets are hidden.
-const STRAY_BYTES: usize = 4096;
+pub(crate) const STRAY_BYTES: usize = 4096;
 
 /// What was seen so far.
 pub(crate) struct Lines {

@@ -205,7 +205,8 @@ impl Server {
                 () = stop.cancelled() => return Lost::Stopped,
                 () = signals.closed.cancelled() => return Lost::Closed,
                 () = signals.changed.notified() => {
-                    list_at.get_or_insert(listed_at + LIST_PAUSE);
+                    let soon = listed_at + LIST_PAUSE;
+                    list_at = Some(list_at.map_or(soon, |at| at.min(soon)));
                     false
                 }
                 () = signals.suspect.notified() => true,

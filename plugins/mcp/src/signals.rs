@@ -48,7 +48,7 @@ impl Signals {
         self.heard.load(Ordering::Relaxed)
     }
 
-    /// A call was given up that began when so many had come.
+    /// The oldest call was given up, which began when so many had come.
     pub(crate) fn gave_up(&self, heard: u64) {
         if self.heard() == heard {
             self.unheard.store(heard + 1, Ordering::Relaxed);

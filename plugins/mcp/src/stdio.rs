@@ -19,7 +19,7 @@ use rmcp::transport::async_rw::AsyncRwTransport;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::Server;
-use crate::lines::Lines;
+use crate::lines::{Lines, STRAY_BYTES};
 use crate::signals::Signals;
 use crate::voice::{Tail, Weight};
 
@@ -148,7 +148,11 @@ async fn listen(stderr: ChildStderr, signals: Arc<Signals>, tail: Arc<Tail>) {
             return;
         }
         let whole = line.ends_with(b"\n");
-        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let text = match limited.limit() > 0 {
+            true => String::from_utf8_lossy(&line).into_owned(),
+            false => signals.voice.secrets().beginning(&line),
+        };
+        let text = text.trim_end().to_owned();
         if !text.is_empty() {
             signals.voice.line(Weight::Info, "stderr", &text);
             tail.push(signals.voice.secrets().line(&text));
@@ -216,7 +220,10 @@ impl AsyncRead for Reader {
         std::task::ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
         let this = &mut *self;
         let stray = |line: &[u8]| {
-            let text = String::from_utf8_lossy(line);
+            let text = match line.len() < STRAY_BYTES {
+                true => String::from_utf8_lossy(line),
+                false => this.signals.voice.secrets().beginning(line).into(),
+            };
             this.signals.voice.line(Weight::Warn, "stdout", &text);
         };
         if let Err(trouble) = this.lines.see(&buffer.filled()[before..], stray) {

@@ -12,6 +12,7 @@ use rmcp::model::{
 };
 use rmcp::service::{Peer, RoleClient};
 
+use crate::ask::ask;
 use crate::config::Server;
 use crate::patterns::allow;
 use crate::words::cut;
@@ -155,7 +156,7 @@ pub(crate) async fn list(peer: &Peer<RoleClient>, server: &str) -> Result<Vec<To
         let params = PaginatedRequestParams::default().with_cursor(cursor);
         let request: ListToolsRequest = RequestOptionalParam::with_param(params);
         // Not by the method that caches: whoever asks here wants to know.
-        let answer = peer.send_request(ClientRequest::ListToolsRequest(request));
+        let answer = ask(peer, ClientRequest::ListToolsRequest(request));
         let (page, next) = match answer.await? {
             ServerResult::ListToolsResult(page) => (page.tools, page.next_cursor),
             ServerResult::CustomResult(page) => lenient(page.0, server)?,

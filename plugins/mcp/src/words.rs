@@ -43,13 +43,32 @@ impl Secrets {
 
     /// A text from outside, fit to be passed on.
     pub(crate) fn without(&self, text: &str) -> String {
+        cut(&self.hidden(text), MESSAGE_CHARS)
+    }
+
+    fn hidden(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.0 {
             if text.contains(secret.as_str()) {
                 text = text.replace(secret.as_str(), "***");
             }
         }
-        cut(&text, MESSAGE_CHARS)
+        text
+    }
+
+    /// The beginning of a line, of which the rest was not kept: without secrets, and without the beginning of one at its
+    /// end.
+    pub(crate) fn beginning(&self, line: &[u8]) -> String {
+        let mut text = self.hidden(&String::from_utf8_lossy(line));
+        // Half a letter.
+        text.truncate(text.trim_end_matches('\u{fffd}').len());
+        let begun = |secret: &String| {
+            let ends = secret.char_indices().map(|(at, _)| at);
+            ends.rev().find(|at| text.ends_with(&secret[..*at]))
+        };
+        let begun = self.0.iter().filter_map(begun).max().unwrap_or(0);
+        text.truncate(text.len() - begun);
+        text
     }
 
     /// As [`without`](Self::without), on one line: what controls a terminal is shown as an escape.
@@ -101,6 +120,8 @@ mod tests {
             "wrong: ***! ***"
         );
         assert_eq!(secrets.without("sk-1"), "sk-1");
+        assert_eq!(secrets.beginning(b"sk-12345-more sk-1234"), "*** ");
+        assert_eq!(secrets.beginning(b"all of it"), "all of it");
         let long = secrets.without(&"ä".repeat(2000));
         assert_eq!(long.chars().count(), MESSAGE_CHARS + 4);
         assert_eq!(format!("{secrets:?}"), "***");

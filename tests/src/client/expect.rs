@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::Client;
 use super::receive::Received;
 use crate::frame::Frame;
+use crate::soon;
 
 impl Client {
     /// Waits until the host has taken every frame that was sent to it so far. Frames that come meanwhile are kept
@@ -94,11 +95,15 @@ impl Client {
     ///
     /// When none comes in time.
     pub async fn until(&mut self, is_it: impl Fn(&Frame) -> bool) -> Frame {
-        loop {
-            let frame = self.next().await;
-            if is_it(&frame) {
-                return frame;
+        // Heartbeats come for ever.
+        soon("the frame that is waited for", async {
+            loop {
+                let frame = self.next().await;
+                if is_it(&frame) {
+                    return frame;
+                }
             }
-        }
+        })
+        .await
     }
 }

@@ -33,6 +33,7 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
         args: args.to_vec(),
         incoming: receiver,
         asked: 0,
+        babbles: false,
         afterwards: Vec::new(),
         sessions: HashMap::new(),
     }
@@ -43,6 +44,8 @@ struct Agent {
     args: Vec<String>,
     incoming: Receiver<Value>,
     asked: u64,
+    /// Whether it does not leave off printing when its turn is over.
+    babbles: bool,
     /// What it says when its turn is over.
     afterwards: Vec<String>,
     /// How many prompts each session has had.
@@ -107,6 +110,11 @@ impl Agent {
                 Some(Err(error)) => send(&json!({"jsonrpc": "2.0", "id": id, "error": error})),
             }
             let session = message["params"]["sessionId"].as_str().unwrap_or_default();
+            if self.babbles {
+                loop {
+                    println!("This is no message.");
+                }
+            }
             let afterwards = std::mem::take(&mut self.afterwards);
             for text in &afterwards {
                 say(session, text);
@@ -267,7 +275,10 @@ impl Agent {
                 ),
             ),
             // Out of its family, as far as that goes.
-            "daemon" => say(session, &daemon()),
+            "daemon" => say(session, &daemon(Stdio::null())),
+            // One that goes on complaining in its name.
+            "heir" => say(session, &daemon(Stdio::inherit())),
+            "babble" => self.babbles = true,
             "raw" => {
                 println!("{text}");
             }
@@ -340,11 +351,11 @@ impl Agent {
 }
 
 /// Starts a process in a session of its own that has nothing of this one, and tells its number.
-fn daemon() -> String {
+fn daemon(stderr: Stdio) -> String {
     let started = Command::new("setsid")
         .args(["--fork", "sh", "-c", "echo $$; exec sleep 1000 >/dev/null"])
         .stdin(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(stderr)
         .stdout(Stdio::piped())
         .spawn();
     let mut line = String::new();

@@ -94,6 +94,40 @@ async fn what_a_process_says_between_turns_is_no_part_of_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_prints_without_end_between_turns_is_replaced() {
+    let stage = Stage::start().await;
+    let mut client = stage.host.client().await;
+    let process = pid(&mut client).await;
+    client
+        .run(&script(&[say("now"), json!({"babble": true})]))
+        .await;
+    assert_eq!(content(&client.run("hello").await), "hello");
+    gone(process).await;
+    stage.end([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outlives_a_killed_guard_does_not_keep_a_place() {
+    let stage = Stage::with(&[], "max_children = 1").await;
+    let mut client = stage.host.client().await;
+    let process = pid(&mut client).await;
+    let heir: u32 = told(&mut client, json!({"heir": true}))
+        .await
+        .parse()
+        .unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // Behind the name, which is in parentheses: the state and the parent.
+    let (_, stat) = stat.rsplit_once(") ").unwrap();
+    let guard: u32 = stat.split(' ').nth(1).unwrap().parse().unwrap();
+    kill(guard).await;
+    gone(process).await;
+    assert!(content(&client.run("hello").await).ends_with("hello"));
+    assert!(is_there(heir));
+    kill(heir).await;
+    stage.end([client]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_being_ended_has_its_place_still() {
     let stage = Stage::with(&["lingers"], "max_children = 1").await;
     let (mut one, mut other) = (stage.host.client().await, stage.host.client().await);
