@@ -76,9 +76,9 @@ pub(crate) fn headers(config: &Config) -> Result<(HeaderMap, Secrets), CreateErr
         })?;
         header.set_sensitive(true);
         headers.insert(name, header);
-        if value.len() >= SECRET_BYTES {
-            secrets.push(value.to_owned());
-        }
+        secrets.push(value.to_owned());
+        // Behind a scheme, as in `Basic …`.
+        secrets.extend(value.split_whitespace().skip(1).map(str::to_owned));
         Ok::<_, CreateError>(())
     };
     if let Some(key) = &config.api_key {
@@ -96,6 +96,15 @@ pub(crate) fn headers(config: &Config) -> Result<(HeaderMap, Secrets), CreateErr
         add(&key, name, "", value.expose().trim())?;
     }
     // The longest first, should one hold another.
+    // Some take their key in the address, which a server may quote.
+    if let Some((_, query)) = config.base_url.split_once('?') {
+        let values = query.split('&').filter_map(|pair| pair.split_once('='));
+        secrets.extend(values.map(|(_, value)| value.to_owned()));
+    }
+    if let Ok(url) = Url::parse(&config.base_url) {
+        secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+    }
+    secrets.retain(|secret| secret.len() >= SECRET_BYTES);
     secrets.sort_by_key(|secret| Reverse(secret.len()));
     Ok((headers, Secrets(secrets)))
 }

@@ -119,6 +119,11 @@ impl Turn<'_> {
                 .await?;
             self.count(reply.usage);
             let text = reply.said.text.trim();
+            if reply.is_cut {
+                return Err(RunError::agent(
+                    "the summary has reached the greatest length of an answer",
+                ));
+            }
             if text.is_empty() {
                 return Err(RunError::agent("the summary is empty"));
             }

@@ -22,13 +22,21 @@ pub(crate) struct Past {
 /// Images by the turns that they came with.
 type Images = HashMap<u64, Vec<ImageUrl>>;
 
+/// What was said before.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) past: Vec<Past>,
+    /// What whoever gave the latest answer has kept with it; none where that has failed.
+    pub(crate) latest: Option<Value>,
+}
+
 /// The messages of the turns after `after`, of the latest `most` turns, with the latest images, at most so many.
 pub(crate) async fn load(
     ctx: &RunContext,
     after: u64,
     most: usize,
     most_images: usize,
-) -> Result<Vec<Past>, RunError> {
+) -> Result<Loaded, RunError> {
     let mut pages = Vec::new();
     let mut count = 0;
     let mut history = ctx.history().page_size(PAGE);
@@ -44,10 +52,13 @@ pub(crate) async fn load(
         }
     }
     let turns: Vec<_> = pages.into_iter().rev().flatten().collect();
+    let answers = turns.iter().rev().filter(|turn| turn.role != "user");
+    let latest = answers.map(|turn| turn.data.clone()).next().flatten();
     let skipped = turns.len().saturating_sub(most);
     let turns = turns[skipped..].iter().filter(|turn| turn.turn > after);
     let images = images(ctx, turns.clone().rev(), most_images).await?;
-    Ok(messages(turns, images))
+    let past = messages(turns, images);
+    Ok(Loaded { past, latest })
 }
 
 /// The images of the latest turns, those of a turn together. The host lends only so many bytes of them.
@@ -58,7 +69,13 @@ async fn images<'a>(
 ) -> Result<Images, RunError> {
     let mut left = most;
     let mut images = Images::new();
-    for turn in latest_first.filter(|turn| !turn.images.is_empty()) {
+    let mut has_failed = false;
+    for turn in latest_first {
+        // It may have failed for the images: a model that takes none would refuse every later message as well.
+        let answer_has_failed = std::mem::replace(&mut has_failed, turn.status == "error");
+        if turn.images.is_empty() || answer_has_failed {
+            continue;
+        }
         let Some(rest) = left.checked_sub(turn.images.len()) else {
             break;
         };

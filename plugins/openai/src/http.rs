@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use plugin_api::CreateError;
 use plugin_api::serde_json::{self, Value};
+use plugin_api::{CreateError, tokio};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, Url, redirect};
 use sse_stream::{Sse, SseByteStream};
@@ -21,6 +21,9 @@ const ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
 /// The most of a refusal's body that is read.
 const REFUSAL_BYTES: usize = 64 * 1024;
+
+/// How long what is said with a refusal may take to come.
+const REFUSAL_WAIT: Duration = Duration::from_secs(10);
 
 /// A connection to one API.
 #[derive(Clone, Debug)]
@@ -121,8 +124,7 @@ impl Client {
     async fn refusal(&self, response: Response) -> Fault {
         let status = response.status();
         let retry_after = retry_after(response.headers(), SystemTime::now());
-        // A body that breaks off is as good as none.
-        let body = read_to(response, REFUSAL_BYTES).await.unwrap_or_default();
+        let body = beginning(response).await;
         let json: Option<Value> = serde_json::from_slice(&body).ok();
         let message = json.as_ref().and_then(message_of).unwrap_or_else(|| {
             let text = String::from_utf8_lossy(&body);
@@ -273,6 +275,23 @@ async fn read_to(mut response: Response, most: usize) -> Result<Vec<u8>, BodyErr
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// The beginning of what is said with a refusal, as much as comes soon.
+async fn beginning(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = REFUSAL_BYTES - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == REFUSAL_BYTES {
+                return;
+            }
+        }
+    };
+    // What has come by then will do.
+    let _ = tokio::time::timeout(REFUSAL_WAIT, reading).await;
+    body
 }
 
 /// `retry-after-ms`, or `Retry-After` as seconds or as a date.

@@ -1,6 +1,6 @@
 //! The tools that a model is offered: the host's, and the agent's own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use plugin_api::ToolSpec;
 use plugin_api::serde_json::{Value, json};
@@ -18,6 +18,8 @@ pub(crate) enum Target {
     Host(String),
     /// The agent itself.
     Own(Own),
+    /// Nobody: the profile leaves it out.
+    LeftOut,
 }
 
 /// What is offered, and who is behind each name.
@@ -25,13 +27,20 @@ pub(crate) enum Target {
 pub(crate) struct Offer {
     pub(crate) definitions: Vec<ToolDefinition>,
     targets: HashMap<String, Target>,
+    /// Tools of the host's that are not offered.
+    left_out: HashSet<String>,
 }
 
 impl Offer {
     /// The host's tools, of these those that `allows` lets through.
     pub(crate) fn new(tools: &[ToolSpec], allows: impl Fn(&str) -> bool) -> Self {
         let mut offer = Self::default();
-        for tool in tools.iter().filter(|tool| allows(&tool.name)) {
+        for tool in tools {
+            if !allows(&tool.name) {
+                offer.left_out.insert(tool.name.clone());
+                offer.left_out.insert(wire_name(&tool.name));
+                continue;
+            }
             offer.add(
                 &tool.name,
                 tool.description.clone(),
@@ -66,10 +75,14 @@ impl Offer {
         });
     }
 
-    /// Who is behind a name. One that was not offered is the host's to refuse.
+    /// Who is behind a name. One that nobody has is the host's to refuse; one that is left out the host would take, and a
+    /// model that sees in the conversation that it once had it may well ask for it.
     pub(crate) fn target(&self, name: &str) -> Target {
-        let target = self.targets.get(name).cloned();
-        target.unwrap_or_else(|| Target::Host(name.to_owned()))
+        match self.targets.get(name) {
+            Some(target) => target.clone(),
+            None if self.left_out.contains(name) => Target::LeftOut,
+            None => Target::Host(name.to_owned()),
+        }
     }
 }
 
@@ -127,6 +140,7 @@ mod tests {
             .collect();
         assert_eq!(names, ["a_b", "a_b_2", "__b", &long[..64]]);
         assert_eq!(offer.target("a_b_2"), Target::Host("a_b".to_owned()));
+        assert_eq!(offer.target("no"), Target::LeftOut);
         assert_eq!(offer.target("nobody"), Target::Host("nobody".to_owned()));
     }
 

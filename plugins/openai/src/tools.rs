@@ -98,6 +98,11 @@ impl Tools<'_> {
                     };
                     self.own(&call, args, work).await?
                 }
+                Target::LeftOut => {
+                    let problem = format!("There is no tool `{}` under this profile.", call.name);
+                    self.own(&call, args, async |_: &Value| Ok(Output::failed(problem)))
+                        .await?
+                }
             },
             Err(problem) => {
                 let args = Value::String(call.arguments.clone());

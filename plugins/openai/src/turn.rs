@@ -74,7 +74,13 @@ impl<'a> Turn<'a> {
             self.compress().await?;
             let reply = self.ask().await?;
             let calls = reply.said.calls.clone();
+            let is_nothing = reply.is_cut && reply.said.text.trim().is_empty() && calls.is_empty();
             self.hear(reply);
+            if is_nothing {
+                return Err(RunError::agent(
+                    "The model's answer has reached its greatest length before it had said anything.",
+                ));
+            }
             if calls.is_empty() {
                 return Ok(());
             }
@@ -172,9 +178,11 @@ impl<'a> Turn<'a> {
             self.conversation.summary = text;
             let most = self.agent.config.max_history_turns as usize;
             let images = self.agent.config.max_history_images as usize;
-            let past = history::load(self.ctx, through_turn, most, images).await?;
-            self.conversation.remember(past);
+            let loaded = history::load(self.ctx, through_turn, most, images).await?;
+            self.conversation.remember(loaded.past);
+            // What was kept with an earlier answer does not count those that have failed since, or were another agent's.
             let previous = self.request.previous.as_ref();
+            let previous = previous.filter(|previous| loaded.latest.as_ref() == Some(previous));
             known = previous.and_then(|data| data["context_tokens"].as_u64());
         }
         let images: Vec<ImageUrl> = self
@@ -188,7 +196,7 @@ impl<'a> Turn<'a> {
             // What the API has counted is better than what is guessed; the latest message is not in it.
             Some(tokens) => {
                 let latest = self.conversation.messages().last();
-                tokens + latest.map_or(0, Message::estimate)
+                tokens.saturating_add(latest.map_or(0, Message::estimate))
             }
             None => self.conversation.estimate(&self.offer.definitions),
         };
@@ -225,7 +233,8 @@ impl<'a> Turn<'a> {
     }
 
     pub(crate) fn count(&mut self, usage: Option<Usage>) {
-        self.generated_tokens += usage.map_or(0, |usage| usage.generated);
+        let generated = usage.map_or(0, |usage| usage.generated);
+        self.generated_tokens = self.generated_tokens.saturating_add(generated);
     }
 
     /// What the host is told of a run that ended like this.

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use plugin_api::serde::de::IgnoredAny;
+use plugin_api::serde_json;
+
 use super::Call;
 
 /// The tool calls of an answer as far as they have come.
@@ -37,9 +40,45 @@ impl Calls {
         call
     }
 
-    /// A place that no call has.
-    pub(super) fn next_place(&self) -> u64 {
-        self.places.keys().next_back().map_or(0, |last| last + 1)
+    /// Whether there is one with this id.
+    pub(super) fn has(&self, id: &str) -> bool {
+        !id.is_empty() && self.calls.iter().any(|call| call.id == id)
+    }
+
+    /// The call that a fragment with this id and this name is of, which may lack any of the three.
+    ///
+    /// Servers differ: some give no places, some the same to all calls, some ids to the first fragment of a call alone or a
+    /// new one to each. What has no name goes on with the call before, at its place if it has one. What has a name goes on
+    /// with it only where the ids are the same, or where one is missing and the arguments are not whole yet.
+    pub(super) fn fragment(&mut self, place: Option<u64>, id: &str, name: &str) -> &mut Call {
+        let with_id = |call: &Call| !id.is_empty() && call.id == id;
+        let begun = match place {
+            Some(place) => self.places.get(&place).copied(),
+            None => self.calls.iter().position(with_id),
+        };
+        let last = self.calls.len().checked_sub(1);
+        let begun = begun.or(last.filter(|_| place.is_none()));
+        let begun = begun.filter(|index| {
+            let call = &self.calls[*index];
+            if name.is_empty() || with_id(call) {
+                return true;
+            }
+            let one_id_is_missing = id.is_empty() || call.id.is_empty();
+            let is_name = place.is_some() || call.name == name;
+            one_id_is_missing && is_name && !is_whole(&call.arguments)
+        });
+        let index = begun.unwrap_or_else(|| {
+            self.calls.push(Call::default());
+            self.calls.len() - 1
+        });
+        if let Some(place) = place {
+            self.places.insert(place, index);
+        }
+        let call = &mut self.calls[index];
+        if call.id.is_empty() {
+            id.clone_into(&mut call.id);
+        }
+        call
     }
 
     /// The calls in the order in which they began, each with an id and a name.
@@ -62,6 +101,11 @@ impl Call {
             self.name.push_str(piece);
         }
     }
+}
+
+/// Whether nothing is missing of the arguments of a call.
+fn is_whole(arguments: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(arguments).is_ok()
 }
 
 /// An id for a call that has none: nine letters and digits, which is what the strictest servers want.
@@ -95,6 +139,49 @@ mod tests {
         calls.at(0, "b").add_name("two");
         let names: Vec<_> = calls.finish().into_iter().map(|call| call.name).collect();
         assert_eq!(names, ["one", "two"]);
+    }
+
+    /// The calls that come of fragments: place, id, name and arguments.
+    fn of(fragments: &[(Option<u64>, &str, &str, &str)]) -> Vec<(String, String)> {
+        let mut calls = Calls::default();
+        for (place, id, name, arguments) in fragments {
+            let call = calls.fragment(*place, id, name);
+            call.add_name(name);
+            call.arguments.push_str(arguments);
+        }
+        let calls = calls.finish().into_iter();
+        calls.map(|call| (call.name, call.arguments)).collect()
+    }
+
+    #[test]
+    fn fragments_find_their_call_whatever_they_lack() {
+        let one = |name: &str, arguments: &str| (name.to_owned(), arguments.to_owned());
+        let (a, b) = (r#"{"x":"#, "1}");
+        let whole = r#"{"x":1}"#;
+        // As it should be, and with all of it in every fragment.
+        let proper = [(Some(0), "i", "add", a), (Some(0), "", "", b)];
+        assert_eq!(of(&proper), [one("add", whole)]);
+        let all = [(Some(0), "i", "add", a), (Some(0), "i", "add", b)];
+        assert_eq!(of(&all), [one("add", whole)]);
+        // Without places.
+        let no_places = [
+            (None, "i", "add", ""),
+            (None, "", "", a),
+            (None, "", "", b),
+            (None, "j", "sub", whole),
+        ];
+        assert_eq!(of(&no_places), [one("add", whole), one("sub", whole)]);
+        // A new id for each fragment.
+        let ids = [(Some(0), "i", "add", a), (Some(0), "j", "", b)];
+        assert_eq!(of(&ids), [one("add", whole)]);
+        // Whole calls without ids, in one place or in none.
+        for place in [Some(0), None] {
+            let calls = [(place, "", "add", whole), (place, "", "add", "{}")];
+            assert_eq!(of(&calls), [one("add", whole), one("add", "{}")]);
+        }
+        // A name in pieces.
+        let pieces = [(Some(0), "i", "get_", ""), (Some(0), "", "time", "{}")];
+        assert_eq!(of(&pieces), [one("get_time", "{}")]);
     }
 
     #[test]

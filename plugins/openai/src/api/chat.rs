@@ -47,7 +47,7 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Value {
         });
         body["tools"] = tools.collect();
     }
-    for (key, value) in prompt.parameters {
+    for (key, value) in prompt.fitting_parameters() {
         body[key] = value.clone();
     }
     body
@@ -155,13 +155,10 @@ impl Decoder {
                 pieces.push(Piece::Call);
             }
             let id = text_of(&fragment["id"]);
-            let place = match fragment["index"].as_u64() {
-                Some(place) => place,
-                // Without a place it is a call of its own, and whole.
-                None => self.calls.next_place(),
-            };
-            let call = self.calls.at(place, id);
-            call.add_name(text_of(&fragment["function"]["name"]));
+            let name = text_of(&fragment["function"]["name"]);
+            let place = fragment["index"].as_u64();
+            let call = self.calls.fragment(place, id, name);
+            call.add_name(name);
             match &fragment["function"]["arguments"] {
                 Value::String(piece) => call.arguments.push_str(piece),
                 Value::Null => {}
@@ -174,7 +171,9 @@ impl Decoder {
         let reason = self.finish_reason.as_deref();
         match reason {
             Some("content_filter") => return Err(Fault::Withheld),
-            Some("error") => return Err(Fault::Incomplete),
+            Some("error" | "abort" | "insufficient_system_resource") => {
+                return Err(Fault::Incomplete);
+            }
             None if !self.is_done => return Err(Fault::Incomplete),
             _ => {}
         }

@@ -30,6 +30,13 @@ pub(crate) struct Prompt<'a> {
 }
 
 impl Prompt<'_> {
+    /// The parameters, of which the API refuses those about tools where there are none.
+    fn fitting_parameters(&self) -> impl Iterator<Item = (&String, &Value)> {
+        let about_tools = ["parallel_tool_calls", "tool_choice"];
+        let fits = move |key: &str| !self.tools.is_empty() || !about_tools.contains(&key);
+        self.parameters.iter().filter(move |(key, _)| fits(key))
+    }
+
     /// The body of a request.
     pub(crate) fn body(&self, api: Api) -> Value {
         match api {
@@ -141,7 +148,7 @@ impl Usage {
         let came = number(["completion_tokens", "output_tokens"]);
         let sum = match (sent, came) {
             (None, None) => None,
-            (sent, came) => Some(sent.unwrap_or(0) + came.unwrap_or(0)),
+            (sent, came) => Some(sent.unwrap_or(0).saturating_add(came.unwrap_or(0))),
         };
         let total = usage.get("total_tokens").and_then(Value::as_u64).or(sum)?;
         Some(Self {
@@ -203,7 +210,13 @@ impl Decoder {
     /// Reads an answer that came in one piece, from a server that does not stream.
     pub(crate) fn whole(&mut self, body: &Value) -> Result<Vec<Piece>, Fault> {
         match self {
-            Self::Chat(decoder) => decoder.chunk(body),
+            Self::Chat(decoder) => {
+                let pieces = decoder.chunk(body)?;
+                match body["choices"].is_array() {
+                    true => Ok(pieces),
+                    false => Err(Fault::Malformed("there are no `choices`".to_owned())),
+                }
+            }
             Self::Responses(decoder) => decoder.whole(body),
         }
     }
@@ -228,4 +241,43 @@ impl Decoder {
 /// The text of a JSON string; empty for anything else.
 fn text_of(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parameters_about_tools_are_sent_with_tools_alone() {
+        let Value::Object(parameters) =
+            json!({"temperature": 1, "parallel_tool_calls": false, "tool_choice": "auto"})
+        else {
+            unreachable!()
+        };
+        let tool = ToolDefinition {
+            name: "add".to_owned(),
+            description: String::new(),
+            schema: json!({}),
+        };
+        let messages = [Message::user("hello")];
+        for api in [Api::ChatCompletions, Api::Responses] {
+            for tools in [&[][..], std::slice::from_ref(&tool)] {
+                let prompt = Prompt {
+                    model: "m",
+                    system: "",
+                    messages: &messages,
+                    tools,
+                    parameters: &parameters,
+                    return_reasoning: false,
+                };
+                let body = prompt.body(api);
+                assert_eq!(body["temperature"], 1);
+                for key in ["tools", "parallel_tool_calls", "tool_choice"] {
+                    assert_eq!(body.get(key).is_some(), !tools.is_empty(), "{key}");
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Responses: <https://platform.openai.com/docs/api-reference/responses>.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plugin_api::serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Value {
         });
         body["tools"] = tools.collect();
     }
-    for (key, value) in prompt.parameters {
+    for (key, value) in prompt.fitting_parameters() {
         body[key] = value.clone();
     }
     body
@@ -90,6 +90,11 @@ pub(crate) struct Decoder {
     calls: Calls,
     /// Places whose text has come in deltas.
     streamed: BTreeSet<u64>,
+    /// Whether the server numbers the places. Where it does not, they are told by the ids of what stands there.
+    numbers: bool,
+    ids: BTreeMap<String, u64>,
+    /// The place of the event before.
+    latest: u64,
     items: Vec<Value>,
     usage: Option<Usage>,
     end: Option<End>,
@@ -113,7 +118,7 @@ impl Decoder {
             "" => name,
             kind => kind,
         };
-        let place = event["output_index"].as_u64().unwrap_or(0);
+        let place = self.place(event, kind == "response.output_item.added");
         let mut pieces = Vec::new();
         match kind {
             "response.output_text.delta" | "response.refusal.delta" => {
@@ -147,6 +152,29 @@ impl Decoder {
         Ok(pieces)
     }
 
+    /// The place of an event in the answer.
+    fn place(&mut self, event: &Value, begins: bool) -> u64 {
+        let item = &event["item"];
+        let ids = [&event["item_id"], &item["id"], &item["call_id"]].map(text_of);
+        let mut ids = ids.into_iter().filter(|id| !id.is_empty()).peekable();
+        let place = match event["output_index"].as_u64() {
+            Some(place) => {
+                self.numbers = true;
+                place
+            }
+            None => match ids.clone().find_map(|id| self.ids.get(id)) {
+                Some(place) => *place,
+                None if begins || ids.peek().is_some() => self.ids.len() as u64 + 1,
+                None => self.latest,
+            },
+        };
+        for id in ids {
+            self.ids.entry(id.to_owned()).or_insert(place);
+        }
+        self.latest = place;
+        place
+    }
+
     /// Reads an answer that came in one piece.
     pub(super) fn whole(&mut self, response: &Value) -> Result<Vec<Piece>, Fault> {
         if let Some(error) = response.get("error").filter(|error| !error.is_null()) {
@@ -155,6 +183,10 @@ impl Decoder {
         let mut pieces = Vec::new();
         let kind = match text_of(&response["status"]) {
             "incomplete" => "response.incomplete",
+            "failed" | "cancelled" => return Err(Fault::reported(response)),
+            _ if !response["output"].is_array() => {
+                return Err(Fault::Malformed("there is no `output`".to_owned()));
+            }
             _ => "response.completed",
         };
         self.end(kind, response, &mut pieces)?;
@@ -209,7 +241,7 @@ impl Decoder {
                     }
                 }
                 // Only what the server can read again without having kept it.
-                if item["encrypted_content"].is_string() {
+                if !text_of(&item["encrypted_content"]).is_empty() && !self.items.contains(item) {
                     self.items.push(item.clone());
                 }
             }
@@ -225,7 +257,15 @@ impl Decoder {
         // All of it once more; what no event has told is told now.
         let output = response["output"].as_array();
         for (place, item) in (0..).zip(output.into_iter().flatten()) {
-            if !self.streamed.contains(&place) {
+            let is_told = match text_of(&item["type"]) {
+                // Told once is done once, whatever place it had.
+                "function_call" if self.calls.has(text_of(&item["call_id"])) => true,
+                _ if self.numbers => self.streamed.contains(&place),
+                "message" => !self.text.is_empty(),
+                "reasoning" => !self.thinking.is_empty(),
+                _ => false,
+            };
+            if !is_told {
                 self.item(place, item, pieces);
             }
         }
@@ -255,5 +295,99 @@ impl Decoder {
                 items: self.items,
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(events: &[Value]) -> (String, String, Vec<String>) {
+        let mut decoder = Decoder::default();
+        let (mut text, mut thinking) = (String::new(), String::new());
+        for event in events {
+            for piece in decoder.event("", event).unwrap() {
+                match piece {
+                    Piece::Text(more) => text += &more,
+                    Piece::Thinking(more) => thinking += &more,
+                    Piece::Call => {}
+                }
+            }
+        }
+        let said = decoder.finish().unwrap().said;
+        assert_eq!((&said.text, &said.thinking), (&text, &thinking));
+        assert!(said.items.is_empty(), "{:?}", said.items);
+        let calls = said.calls.into_iter();
+        let calls = calls.map(|call| format!("{} {}({})", call.id, call.name, call.arguments));
+        (text, thinking, calls.collect())
+    }
+
+    #[test]
+    fn a_server_that_does_not_number_what_it_says_says_it_once() {
+        let thought = json!({
+            "id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "",
+            "content": [{"type": "reasoning_text", "text": "Hm."}],
+        });
+        let message = json!({
+            "id": "msg_1", "type": "message", "role": "assistant",
+            "content": [{"type": "output_text", "text": "Let me see."}],
+        });
+        let call = |id: &str, arguments: &str| {
+            json!({
+                "type": "function_call", "call_id": format!("fc_{id}"), "name": "add",
+                "arguments": arguments,
+            })
+        };
+        let begun = |item: Value| json!({"type": "response.output_item.added", "item": item});
+        let done = |item: &Value| json!({"type": "response.output_item.done", "item": item});
+        let delta = |kind: &str, id: &str, delta: &str| json!({"type": format!("response.{kind}.delta"), "item_id": id, "delta": delta});
+        let arguments = "function_call_arguments";
+        let (one, two) = (call("1", r#"{"x":1}"#), call("2", "{}"));
+        let events = [
+            begun(json!({"id": "rs_1", "type": "reasoning"})),
+            delta("reasoning_text", "rs_1", "Hm."),
+            begun(json!({"id": "msg_1", "type": "message"})),
+            delta("output_text", "msg_1", "Let me "),
+            delta("output_text", "msg_1", "see."),
+            begun(call("1", "")),
+            delta(arguments, "fc_1", r#"{"x":"#),
+            begun(call("2", "")),
+            delta(arguments, "fc_2", "{}"),
+            delta(arguments, "fc_1", "1}"),
+            done(&thought),
+            done(&message),
+            done(&one),
+            done(&two),
+            json!({"type": "response.completed", "response": {
+                "status": "completed", "output": [thought, message, one, two],
+            }}),
+        ];
+        let (text, thinking, calls) = told(&events);
+        assert_eq!((text.as_str(), thinking.as_str()), ("Let me see.", "Hm."));
+        assert_eq!(calls, [r#"fc_1 add({"x":1})"#, "fc_2 add({})"]);
+        // Also where nothing is told to be done but all of it, and in another order.
+        let mut short: Vec<_> = events[..10].to_vec();
+        let (one, two) = (call("1", r#"{"x":1}"#), call("2", "{}"));
+        short.push(json!({"type": "response.completed", "response": {
+            "status": "completed", "output": [two, one, message],
+        }}));
+        assert_eq!(told(&short).2, [r#"fc_1 add({"x":1})"#, "fc_2 add({})"]);
+    }
+
+    #[test]
+    fn what_is_no_response_is_not_taken_for_an_answer() {
+        let whole = |value: Value| Decoder::default().whole(&value);
+        for (value, expected) in [
+            (json!({"message": "hello"}), "there is no `output`"),
+            (json!({"choices": []}), "there is no `output`"),
+        ] {
+            let fault = whole(value).unwrap_err();
+            assert!(
+                matches!(&fault, Fault::Malformed(text) if text == expected),
+                "{fault}"
+            );
+        }
+        assert!(whole(json!({"status": "failed", "output": []})).is_err());
+        assert!(whole(json!({"status": "completed", "output": []})).is_ok());
     }
 }

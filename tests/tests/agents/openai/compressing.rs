@@ -23,6 +23,22 @@ fn messages(body: &Value) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_in_a_turn_that_failed_counts() {
+    let (server, host) = stage(SETTINGS).await;
+    let mut client = host.client().await;
+    server.answer(fills("One.", 50));
+    client.run("first").await;
+    server.answer(Answer::json(400, &json!({"error": {"message": "no"}})));
+    let long = "much ".repeat(100);
+    assert_eq!(last(&client.run(&long).await)["type"], "error");
+    server.answer(chat::begin().text("Much was said.").end("stop", 30, 10));
+    server.answer(fills("Three.", 60));
+    let frames = client.run("third").await;
+    assert_eq!(all(&frames, "context_compressed").len(), 1);
+    end(server, host, client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_summary_takes_their_place_and_stays() {
     let (server, host) = stage(SETTINGS).await;
     let mut client = host.client().await;

@@ -51,6 +51,34 @@ async fn an_error_in_the_middle_ends_the_run_and_keeps_what_was_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_does_not_take_the_key_elsewhere() {
+    let (server, host) = stage("max_retries = 0").await;
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let location = format!("http://{}/", elsewhere.local_addr().unwrap());
+    server.answer(Answer::json(307, &json!(null)).header("location", &location));
+    let mut client = host.client().await;
+    let frames = tokio::select! {
+        frames = client.run("hi") => frames,
+        _ = elsewhere.accept() => panic!("it was followed"),
+    };
+    let message = last(&frames)["message"].as_str().unwrap();
+    assert!(message.contains("307"), "{message}");
+    end(server, host, client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_cut_before_it_says_anything_is_an_error() {
+    let (server, host) = stage("").await;
+    server.answer(chat::begin().reasoning("Hm").end("length", 1, 1));
+    let mut client = host.client().await;
+    assert_eq!(
+        last(&client.run("hi").await)["message"],
+        "The model's answer has reached its greatest length before it had said anything."
+    );
+    end(server, host, client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn thinking_that_breaks_off_is_over() {
     let (server, host) = stage("").await;
     server.answer(chat::begin().reasoning("Hm").broken());

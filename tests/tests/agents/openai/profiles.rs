@@ -41,6 +41,23 @@ fn switched(frames: &[roundhouse_tests::Frame]) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_the_profile_leaves_out_is_not_called() {
+    let (server, host) = stage(PROFILES).await;
+    let call = ("call_a", "calculator", r#"{"expression":"6 * 7"}"#);
+    server.answer(chat::calls(&[call]));
+    server.answer(chat::says(&["Well."]));
+    let mut client = host.client().await;
+    let frames = client.run("how much?").await;
+    assert_eq!(all(&frames, "tool_call")[0]["success"], false);
+    let messages = server.body(1)["messages"].clone();
+    assert_eq!(
+        messages.as_array().unwrap().last().unwrap()["content"],
+        "Error: There is no tool `calculator` under this profile."
+    );
+    end(server, host, client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_model_goes_over_to_another_and_stays_there() {
     let (server, host) = stage(PROFILES).await;
     server.answer(chat::calls(&[(
