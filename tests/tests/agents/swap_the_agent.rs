@@ -17,7 +17,7 @@ fn configuration(model: &ModelServer, folder: &Path) -> String {
         // This one wants a key.
         ("\"any\"", format!("\"any\", api_key = {KEY:?}")),
         ("agent/bin/python", programs.to_str().unwrap().to_owned()),
-        ("../agent/agent.py", "acp-agent".to_owned()),
+        ("\"agent.py\"", "\"acp-agent\"".to_owned()),
         ("\"work\"", format!("{folder:?}")),
     ] {
         assert!(toml.contains(readers), "{readers}: {toml}");

@@ -151,7 +151,8 @@ impl Usage {
             (sent, came) => Some(sent.unwrap_or(0).saturating_add(came.unwrap_or(0))),
         };
         let total = usage.get("total_tokens").and_then(Value::as_u64).or(sum)?;
-        Some(Self {
+        // Nothing is asked with no tokens: such a server counts nothing.
+        (total > 0).then_some(Self {
             total,
             generated: came.unwrap_or(0),
         })
