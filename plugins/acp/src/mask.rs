@@ -42,13 +42,13 @@ impl Mask {
     /// The same of a line, of which the beginning may be all that there is.
     pub(crate) fn line(&self, line: &[u8], most: usize) -> String {
         let text = String::from_utf8_lossy(&line[..line.len().min(LINE_BYTES)]);
-        let mut text = self.hidden(text.trim());
+        let mut text = text.trim();
         if line.len() >= LINE_BYTES {
             // Half a letter, and then the beginning of a secret of which the rest was cut off.
-            text.truncate(text.trim_end_matches('\u{fffd}').len());
-            text.truncate(text.len() - self.begun_at_end(&text));
+            text = text.trim_end_matches('\u{fffd}');
+            text = &text[..text.len() - self.begun_at_end(text)];
         }
-        cut(text, most)
+        cut(self.hidden(text), most)
     }
 
     fn hidden(&self, text: &str) -> String {
@@ -56,11 +56,13 @@ impl Mask {
         self.secrets.iter().fold(text.to_owned(), hide)
     }
 
-    /// How much at the end of a text is the beginning of a secret.
+    /// How much at the end of a text is a secret, or the beginning of one.
     fn begun_at_end(&self, text: &str) -> usize {
         let begun = |secret: &String| {
-            let ends = secret.char_indices().map(|(at, _)| at);
-            ends.rev().find(|at| text.ends_with(&secret[..*at]))
+            let ends = secret
+                .char_indices()
+                .map(|(at, letter)| at + letter.len_utf8());
+            ends.rev().find(|end| text.ends_with(&secret[..*end]))
         };
         self.secrets.iter().filter_map(begun).max().unwrap_or(0)
     }

@@ -103,7 +103,8 @@ impl<'a> Turn<'a> {
                 }
                 // It went while nobody looked, between two turns.
                 Ended::Lost {
-                    has_spoken: false, ..
+                    fault: WireError::Closed | WireError::Io(_),
+                    has_spoken: false,
                 } if !was_fresh && !self.ctx.is_stopped() => {
                     lease.held = None;
                 }

@@ -94,7 +94,7 @@ pub(crate) struct Wire<I = ChildStdin, O = ChildStdout> {
     waiting: BytesMut,
     next_id: i64,
     garbage: u32,
-    /// Lines since the last message, empty ones too.
+    /// Those since the last message.
     in_a_row: u32,
     last_garbage: String,
     mask: Arc<Mask>,
@@ -178,7 +178,6 @@ impl<I: AsyncWrite + Unpin, O: AsyncRead + Unpin> Wire<I, O> {
                     self.in_a_row = 0;
                     return Ok(message);
                 }
-                self.in_a_row += 1;
                 if self.in_a_row >= GARBAGE_LINES {
                     return Err(WireError::Garbage);
                 }
@@ -242,6 +241,7 @@ impl<I: AsyncWrite + Unpin, O: AsyncRead + Unpin> Wire<I, O> {
         let parsed = serde_json::from_slice::<Line>(line).ok().and_then(incoming);
         if parsed.is_none() {
             self.garbage = self.garbage.saturating_add(1);
+            self.in_a_row += 1;
             self.last_garbage = self.mask.line(line, GARBAGE_SHOWN);
             if self.garbage <= GARBAGE_LOGGED {
                 tracing::warn!(

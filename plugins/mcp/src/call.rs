@@ -185,9 +185,12 @@ impl Drop for Waiting<'_> {
         let was_oldest = waiting.first() == Some(&self.number);
         waiting.remove(&self.number);
         drop(waiting);
-        // Of a server that answers one call after the other nobody else's says anything, nor does a short wait.
-        if was_oldest && self.since.elapsed() >= self.connection.answers_within {
-            self.connection.signals.gave_up(self.heard);
+        // Of a server that answers one call after the other nobody else's says anything.
+        if was_oldest {
+            let connection = self.connection;
+            connection
+                .signals
+                .gave_up(self.heard, self.since, connection.answers_within);
         }
     }
 }

@@ -254,6 +254,7 @@ impl Server {
         // What follows the scheme of an `Authorization`.
         let headers = self.headers.values().map(Secret::expose);
         let tokens = headers.filter_map(|value| Some(value.trim().split_once(' ')?.1));
+        let tokens = tokens.filter(|token| !token.contains(' '));
         secrets.extend(tokens.map(Cow::Borrowed));
         if let Some((_, query)) = self.url.as_deref().and_then(|url| url.split_once('?')) {
             secrets.push(query.into());

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use plugin_api::tokio::sync::Notify;
+use plugin_api::tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::voice::Voice;
@@ -19,7 +21,9 @@ pub(crate) struct Signals {
     pub(crate) closed: CancellationToken,
     /// Messages that have come.
     heard: AtomicU64,
-    /// How many had come, and one more, when a call was given up to which the server had said nothing at all.
+    /// How many had come, and since when a call had waited, when the first was given up after that.
+    silent: Mutex<Option<(u64, Instant)>>,
+    /// How many had come, and one more, when it was silent for too long.
     unheard: AtomicU64,
     trouble: Mutex<Option<String>>,
     pub(crate) voice: Arc<Voice>,
@@ -32,6 +36,7 @@ impl Signals {
             suspect: Notify::new(),
             closed: CancellationToken::new(),
             heard: AtomicU64::new(0),
+            silent: Mutex::new(None),
             unheard: AtomicU64::new(0),
             trouble: Mutex::new(None),
             voice,
@@ -48,15 +53,24 @@ impl Signals {
         self.heard.load(Ordering::Relaxed)
     }
 
-    /// The oldest call was given up, which began when so many had come.
-    pub(crate) fn gave_up(&self, heard: u64) {
-        if self.heard() == heard {
+    /// The oldest call was given up, which had begun at this time, when so many had come. In calls, one after the other, to
+    /// which the server says nothing for longer than `most`, it has shown that it hears nothing.
+    pub(crate) fn gave_up(&self, heard: u64, since: Instant, most: Duration) {
+        if self.heard() != heard {
+            return;
+        }
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = silent
+            .filter(|(at, _)| *at == heard)
+            .map_or(since, |(_, since)| since);
+        *silent = Some((heard, since));
+        if since.elapsed() >= most {
             self.unheard.store(heard + 1, Ordering::Relaxed);
             self.suspect.notify_one();
         }
     }
 
-    /// Whether such a call was the last that there was of the server.
+    /// Whether that was so, and nothing has come since.
     pub(crate) fn is_deaf(&self) -> bool {
         self.unheard.load(Ordering::Relaxed) == self.heard() + 1
     }

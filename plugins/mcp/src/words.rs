@@ -59,16 +59,21 @@ impl Secrets {
     /// The beginning of a line, of which the rest was not kept: without secrets, and without the beginning of one at its
     /// end.
     pub(crate) fn beginning(&self, line: &[u8]) -> String {
-        let mut text = self.hidden(&String::from_utf8_lossy(line));
+        let text = String::from_utf8_lossy(line);
         // Half a letter.
-        text.truncate(text.trim_end_matches('\u{fffd}').len());
+        let text = text.trim_end_matches('\u{fffd}');
+        self.hidden(&text[..text.len() - self.begun(text)])
+    }
+
+    /// How much at the end of a text is a secret, or the beginning of one.
+    fn begun(&self, text: &str) -> usize {
         let begun = |secret: &String| {
-            let ends = secret.char_indices().map(|(at, _)| at);
-            ends.rev().find(|at| text.ends_with(&secret[..*at]))
+            let ends = secret
+                .char_indices()
+                .map(|(at, letter)| at + letter.len_utf8());
+            ends.rev().find(|end| text.ends_with(&secret[..*end]))
         };
-        let begun = self.0.iter().filter_map(begun).max().unwrap_or(0);
-        text.truncate(text.len() - begun);
-        text
+        self.0.iter().filter_map(begun).max().unwrap_or(0)
     }
 
     /// As [`without`](Self::without), on one line: what controls a terminal is shown as an escape.
@@ -121,6 +126,7 @@ mod tests {
         );
         assert_eq!(secrets.without("sk-1"), "sk-1");
         assert_eq!(secrets.beginning(b"sk-12345-more sk-1234"), "*** ");
+        assert_eq!(secrets.beginning(b"sk-12345 sk-12345-mor"), "*** ");
         assert_eq!(secrets.beginning(b"all of it"), "all of it");
         let long = secrets.without(&"ä".repeat(2000));
         assert_eq!(long.chars().count(), MESSAGE_CHARS + 4);

@@ -15,6 +15,9 @@ const MESSAGE_CHARS: usize = 1000;
 /// A secret is looked for in what a server writes if it has at least so many bytes; a shorter one is none.
 const SECRET_BYTES: usize = 6;
 
+/// What stands in many an address, and is no secret.
+const VERSION: &str = "api-version";
+
 /// What must not be read anywhere.
 #[derive(Clone)]
 pub(crate) struct Secrets(Vec<String>);
@@ -78,7 +81,12 @@ pub(crate) fn headers(config: &Config) -> Result<(HeaderMap, Secrets), CreateErr
         headers.insert(name, header);
         secrets.push(value.to_owned());
         // Behind a scheme, as in `Basic …`.
-        secrets.extend(value.split_whitespace().skip(1).map(str::to_owned));
+        if let Some((_, token)) = value
+            .split_once(' ')
+            .filter(|(_, rest)| !rest.contains(' '))
+        {
+            secrets.push(token.to_owned());
+        }
         Ok::<_, CreateError>(())
     };
     if let Some(key) = &config.api_key {
@@ -99,10 +107,12 @@ pub(crate) fn headers(config: &Config) -> Result<(HeaderMap, Secrets), CreateErr
     // Some take their key in the address, which a server may quote.
     if let Some((_, query)) = config.base_url.split_once('?') {
         let values = query.split('&').filter_map(|pair| pair.split_once('='));
+        let values = values.filter(|(key, _)| *key != VERSION);
         secrets.extend(values.map(|(_, value)| value.to_owned()));
     }
     if let Ok(url) = Url::parse(&config.base_url) {
-        secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+        let values = url.query_pairs().filter(|(key, _)| key != VERSION);
+        secrets.extend(values.map(|(_, value)| value.into_owned()));
     }
     secrets.retain(|secret| secret.len() >= SECRET_BYTES);
     secrets.sort_by_key(|secret| Reverse(secret.len()));

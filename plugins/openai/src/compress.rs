@@ -119,15 +119,14 @@ impl Turn<'_> {
                 .await?;
             self.count(reply.usage);
             let text = reply.said.text.trim();
-            if reply.is_cut {
-                return Err(RunError::agent(
-                    "the summary has reached the greatest length of an answer",
-                ));
-            }
             if text.is_empty() {
                 return Err(RunError::agent("the summary is empty"));
             }
-            summary = Some(text.to_owned());
+            summary = Some(match reply.is_cut {
+                // Less of it is better than none, with which the conversation would grow until no request is taken.
+                true => format!("{text} […]"),
+                false => text.to_owned(),
+            });
         }
         Ok(summary.unwrap_or_default())
     }

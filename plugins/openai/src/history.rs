@@ -69,11 +69,15 @@ async fn images<'a>(
 ) -> Result<Images, RunError> {
     let mut left = most;
     let mut images = Images::new();
-    let mut has_failed = false;
+    // Whether the answer to the turn has failed, and the next answer too: it may be for the images. A model that takes
+    // none would refuse every later message as well.
+    let mut failed = [false; 2];
     for turn in latest_first {
-        // It may have failed for the images: a model that takes none would refuse every later message as well.
-        let answer_has_failed = std::mem::replace(&mut has_failed, turn.status == "error");
-        if turn.images.is_empty() || answer_has_failed {
+        if turn.role != "user" {
+            let came_to_nothing = turn.content.is_empty() && !turn.events.iter().any(is_call);
+            failed = [turn.status == "error" && came_to_nothing, failed[0]];
+        }
+        if turn.images.is_empty() || failed == [true, true] {
             continue;
         }
         let Some(rest) = left.checked_sub(turn.images.len()) else {

@@ -40,17 +40,24 @@ impl Calls {
         call
     }
 
-    /// Whether there is one with this id.
-    pub(super) fn has(&self, id: &str) -> bool {
-        !id.is_empty() && self.calls.iter().any(|call| call.id == id)
+    /// The one with this id.
+    pub(super) fn find(&mut self, id: &str) -> Option<&mut Call> {
+        let mut calls = self.calls.iter_mut();
+        calls.find(|call| !id.is_empty() && call.id == id)
     }
 
-    /// The call that a fragment with this id and this name is of, which may lack any of the three.
+    /// The call that a fragment with this id, this name and these arguments is of, which may lack any of them.
     ///
     /// Servers differ: some give no places, some the same to all calls, some ids to the first fragment of a call alone or a
     /// new one to each. What has no name goes on with the call before, at its place if it has one. What has a name goes on
-    /// with it only where the ids are the same, or where one is missing and the arguments are not whole yet.
-    pub(super) fn fragment(&mut self, place: Option<u64>, id: &str, name: &str) -> &mut Call {
+    /// with it only where something is missing of that call, and no other id tells that it is another.
+    pub(super) fn fragment(
+        &mut self,
+        place: Option<u64>,
+        id: &str,
+        name: &str,
+        arguments: &str,
+    ) -> &mut Call {
         let with_id = |call: &Call| !id.is_empty() && call.id == id;
         let begun = match place {
             Some(place) => self.places.get(&place).copied(),
@@ -60,12 +67,14 @@ impl Calls {
         let begun = begun.or(last.filter(|_| place.is_none()));
         let begun = begun.filter(|index| {
             let call = &self.calls[*index];
-            if name.is_empty() || with_id(call) {
+            if name.is_empty() {
                 return true;
             }
-            let one_id_is_missing = id.is_empty() || call.id.is_empty();
-            let is_name = place.is_some() || call.name == name;
-            one_id_is_missing && is_name && !is_whole(&call.arguments)
+            // Names come in pieces as well, where there are places.
+            let is_name = place.is_some() || call.name == name || call.name.is_empty();
+            let is_of = with_id(call) || id.is_empty() || call.id.is_empty();
+            let adds = !is_whole(&call.arguments) || (call.name == name && arguments.is_empty());
+            is_of && is_name && adds
         });
         let index = begun.unwrap_or_else(|| {
             self.calls.push(Call::default());
@@ -145,7 +154,7 @@ mod tests {
     fn of(fragments: &[(Option<u64>, &str, &str, &str)]) -> Vec<(String, String)> {
         let mut calls = Calls::default();
         for (place, id, name, arguments) in fragments {
-            let call = calls.fragment(*place, id, name);
+            let call = calls.fragment(*place, id, name, arguments);
             call.add_name(name);
             call.arguments.push_str(arguments);
         }
@@ -179,6 +188,12 @@ mod tests {
             let calls = [(place, "", "add", whole), (place, "", "add", "{}")];
             assert_eq!(of(&calls), [one("add", whole), one("add", "{}")]);
         }
+        // Whole calls that have one id between them, as some give that have none.
+        let same = [(None, "null", "add", whole), (None, "null", "sub", "{}")];
+        assert_eq!(of(&same), [one("add", whole), one("sub", "{}")]);
+        // The name in every fragment, and nothing in the last.
+        let last = [(Some(0), "", "add", whole), (Some(0), "", "add", "")];
+        assert_eq!(of(&last), [one("add", whole)]);
         // A name in pieces.
         let pieces = [(Some(0), "i", "get_", ""), (Some(0), "", "time", "{}")];
         assert_eq!(of(&pieces), [one("get_time", "{}")]);

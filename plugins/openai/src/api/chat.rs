@@ -157,9 +157,15 @@ impl Decoder {
             let id = text_of(&fragment["id"]);
             let name = text_of(&fragment["function"]["name"]);
             let place = fragment["index"].as_u64();
-            let call = self.calls.fragment(place, id, name);
+            let arguments = &fragment["function"]["arguments"];
+            let whole = match arguments {
+                Value::Null | Value::String(_) => None,
+                whole => Some(whole.to_string()),
+            };
+            let text = whole.as_deref().unwrap_or(text_of(arguments));
+            let call = self.calls.fragment(place, id, name, text);
             call.add_name(name);
-            match &fragment["function"]["arguments"] {
+            match arguments {
                 Value::String(piece) => call.arguments.push_str(piece),
                 Value::Null => {}
                 whole => call.arguments = whole.to_string(),

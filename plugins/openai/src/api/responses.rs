@@ -164,6 +164,8 @@ impl Decoder {
             }
             None => match ids.clone().find_map(|id| self.ids.get(id)) {
                 Some(place) => *place,
+                // The first id may be of what has come without one.
+                None if self.ids.is_empty() && !begins => self.latest,
                 None if begins || ids.peek().is_some() => self.ids.len() as u64 + 1,
                 None => self.latest,
             },
@@ -258,8 +260,14 @@ impl Decoder {
         let output = response["output"].as_array();
         for (place, item) in (0..).zip(output.into_iter().flatten()) {
             let is_told = match text_of(&item["type"]) {
-                // Told once is done once, whatever place it had.
-                "function_call" if self.calls.has(text_of(&item["call_id"])) => true,
+                // Told once is done once, whatever place it had; of its arguments this is the last word.
+                "function_call" if let Some(call) = self.calls.find(text_of(&item["call_id"])) => {
+                    let arguments = text_of(&item["arguments"]);
+                    if !arguments.is_empty() {
+                        arguments.clone_into(&mut call.arguments);
+                    }
+                    true
+                }
                 _ if self.numbers => self.streamed.contains(&place),
                 "message" => !self.text.is_empty(),
                 "reasoning" => !self.thinking.is_empty(),
@@ -365,6 +373,12 @@ mod tests {
         let (text, thinking, calls) = told(&events);
         assert_eq!((text.as_str(), thinking.as_str()), ("Let me see.", "Hm."));
         assert_eq!(calls, [r#"fc_1 add({"x":1})"#, "fc_2 add({})"]);
+        // Arguments may come with the whole alone.
+        let only_begun = [events[5].clone(), events[14].clone()];
+        assert_eq!(
+            told(&only_begun).2,
+            [r#"fc_1 add({"x":1})"#, "fc_2 add({})"]
+        );
         // Also where nothing is told to be done but all of it, and in another order.
         let mut short: Vec<_> = events[..10].to_vec();
         let (one, two) = (call("1", r#"{"x":1}"#), call("2", "{}"));

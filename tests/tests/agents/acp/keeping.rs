@@ -101,6 +101,12 @@ async fn a_process_that_prints_without_end_between_turns_is_replaced() {
     client
         .run(&script(&[say("now"), json!({"babble": true})]))
         .await;
+    // It prints as long as there is room for it, which is far more than is borne.
+    until("a pipe that is full", || {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('S')
+    })
+    .await;
     assert_eq!(content(&client.run("hello").await), "hello");
     gone(process).await;
     stage.end([client]).await;

@@ -156,19 +156,23 @@ async fn images_are_parts_of_the_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_was_refused_is_not_sent_again() {
+async fn an_image_that_was_refused_twice_is_not_sent_again() {
     let (server, host) = stage("max_retries = 0").await;
     let mut client = host.client().await;
     let refused = json!({"error": {"message": "image input is not supported"}});
-    server.answer(Answer::json(500, &refused));
+    for _ in 0..2 {
+        server.answer(Answer::json(500, &refused));
+    }
     client
         .send(&json!({"type": "message", "content": "What is it?", "images": [PNG]}))
         .await;
     client.whole_run().await;
+    client.run("Again, please.").await;
+    assert!(server.body(1)["messages"][0]["content"][1].is_object());
     server.answer(chat::says(&["Yes."]));
     client.run("And without?").await;
     assert_eq!(
-        server.body(1)["messages"][0]["content"],
+        server.body(2)["messages"][0]["content"],
         "What is it?\n\n[1 image came with this message; not shown again.]"
     );
     end(server, host, client).await;
