@@ -1,7 +1,7 @@
 //! What a connection tells those who look after it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plugin_api::tokio::sync::Notify;
@@ -21,12 +21,21 @@ pub(crate) struct Signals {
     pub(crate) closed: CancellationToken,
     /// Messages that have come.
     heard: AtomicU64,
-    /// How many had come, and since when a call had waited, when the first was given up after that.
-    silent: Mutex<Option<(u64, Instant)>>,
-    /// How many had come, and one more, when it was silent for too long.
-    unheard: AtomicU64,
+    /// The latest.
+    silence: Mutex<Option<Silence>>,
     trouble: Mutex<Option<String>>,
     pub(crate) voice: Arc<Voice>,
+}
+
+/// Calls that were given up, one after the other, without a word of the server.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    /// How many messages had come before.
+    heard: u64,
+    /// When the first of the calls had begun.
+    since: Instant,
+    /// Whether that was too long ago when the last was given up.
+    is_too_long: bool,
 }
 
 impl Signals {
@@ -36,8 +45,7 @@ impl Signals {
             suspect: Notify::new(),
             closed: CancellationToken::new(),
             heard: AtomicU64::new(0),
-            silent: Mutex::new(None),
-            unheard: AtomicU64::new(0),
+            silence: Mutex::new(None),
             trouble: Mutex::new(None),
             voice,
         })
@@ -59,20 +67,31 @@ impl Signals {
         if self.heard() != heard {
             return;
         }
-        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = silent
-            .filter(|(at, _)| *at == heard)
-            .map_or(since, |(_, since)| since);
-        *silent = Some((heard, since));
-        if since.elapsed() >= most {
-            self.unheard.store(heard + 1, Ordering::Relaxed);
+        let mut silence = self.silence();
+        let since = silence
+            .filter(|silence| silence.heard == heard)
+            .map_or(since, |silence| silence.since);
+        let is_too_long = since.elapsed() >= most;
+        *silence = Some(Silence {
+            heard,
+            since,
+            is_too_long,
+        });
+        drop(silence);
+        if is_too_long {
             self.suspect.notify_one();
         }
     }
 
     /// Whether that was so, and nothing has come since.
     pub(crate) fn is_deaf(&self) -> bool {
-        self.unheard.load(Ordering::Relaxed) == self.heard() + 1
+        let heard = self.heard();
+        self.silence()
+            .is_some_and(|silence| silence.heard == heard && silence.is_too_long)
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Option<Silence>> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the connection ends. The first reason counts.
